@@ -1,0 +1,1 @@
+"""Alpaca: the market-data socket and the REST clients of alpaca-py."""

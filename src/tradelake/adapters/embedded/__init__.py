@@ -1,0 +1,1 @@
+"""What local mode needs instead of a managed service."""

@@ -1,0 +1,1 @@
+"""Drives strategies over data through execution; metrics. Pure."""

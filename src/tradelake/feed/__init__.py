@@ -1,0 +1,1 @@
+"""Alpaca's wire protocol and session as a sans-I/O state machine, reconnect policy and gaps. Pure."""

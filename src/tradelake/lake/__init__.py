@@ -1,0 +1,1 @@
+"""Tables, writer and reader of the lake on Iceberg, Arrow and DuckDB."""

@@ -1,0 +1,1 @@
+"""The embedded AWS: topology interpreted on one machine."""

@@ -1,0 +1,1 @@
+"""Labels, purged splits, algorithms, packaging and prediction. Pure."""

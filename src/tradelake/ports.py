@@ -1,0 +1,200 @@
+"""Every Protocol the use cases need, in one file. Adapters implement them; contract suites hold adapters to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tradelake.market.records import Bar
+from tradelake.stream.envelope import Batch
+from tradelake.topology.tables import Table
+
+
+class Clock(Protocol):
+    """The time of day."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since 1970 UTC."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A record to be put on a stream; ``key`` decides the shard and so the order."""
+
+    key: str
+    data: bytes
+
+
+class StreamWriter(Protocol):
+    """Puts records on one stream."""
+
+    def put(self, records: Sequence[Outgoing]) -> None:
+        """Put records; when this returns, every one is durable and records of equal key are in the given order.
+
+        Raises
+        ------
+        Transient
+            After the writer's own retries; some records may have been written, in order, without holes per key.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned:
+    """A stored value and the version a writer must name to replace it."""
+
+    value: bytes
+    version: int
+
+
+class StateStore(Protocol):
+    """Small values under (consumer, key), written conditionally."""
+
+    def load(self, consumer: str, key: str) -> Versioned | None:
+        """Value with its version, or None."""
+        ...
+
+    def save(self, consumer: str, key: str, value: bytes, expected_version: int) -> None:
+        """Replace the value when its version is ``expected_version`` (0: when there is none).
+
+        Raises
+        ------
+        Conflict
+            Somebody else wrote since.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What one append did: rows added, rows recognised as duplicates, batches skipped as already delivered."""
+
+    rows: int
+    duplicates: int
+    skipped_batches: int
+
+
+class LakeWriter(Protocol):
+    """Appends to lake tables, exactly once."""
+
+    def deliver(self, stream: str, batches: Sequence[Batch]) -> Mapping[str, Delivery]:
+        """Append the records of batches read from ``stream``, each to the table of its kind.
+
+        A batch at or before a table's watermark for its source is skipped; rows whose identity is in the table already
+        are counted as duplicates; watermark and rows are one commit per table. Never appends a part of a batch to one
+        table.
+
+        Raises
+        ------
+        Transient
+            The catalog kept refusing; what was committed stays and is recognised next time.
+        """
+        ...
+
+    def append(self, table: Table, columns: Mapping[str, Sequence[Any]], token: str) -> Delivery:
+        """Append rows given as columns once per ``token``; rows with known identity are counted as duplicates."""
+        ...
+
+
+class HotStore(Protocol):
+    """Recent bars, quick to read."""
+
+    def upsert_bars(self, venue: str, bars: Sequence[Bar]) -> None:
+        """Write bars; the same (venue, source, channel, symbol, timeframe, ts_event) is replaced unless the stored revision is later."""
+        ...
+
+    def recent_bars(self, symbol: str, timeframe: str, limit: int) -> list[Bar]:
+        """Latest bars, oldest first."""
+        ...
+
+
+class ObjectStore(Protocol):
+    """Objects under keys of one bucket."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write an object whole or not at all."""
+        ...
+
+    def get(self, key: str) -> bytes:
+        """Read an object.
+
+        Raises
+        ------
+        KeyError
+            There is none.
+        """
+        ...
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Keys that start with ``prefix``, sorted."""
+        ...
+
+
+class SecretStore(Protocol):
+    """Secrets by name. Values are never logged."""
+
+    def get(self, name: str) -> Mapping[str, str]:
+        """Fields of the secret.
+
+        Raises
+        ------
+        ConfigError
+            It does not exist or is no JSON object of strings.
+        """
+        ...
+
+
+class EpochStore(Protocol):
+    """Hands out fences."""
+
+    def next_epoch(self, name: str) -> int:
+        """A number greater than every one handed out before for ``name``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """An interval in which data may be missing."""
+
+    venue: str
+    opened_ns: int
+    closed_ns: int
+    channels: tuple[str, ...]
+    symbols: tuple[str, ...]
+    cause: str
+
+
+class GapLedger(Protocol):
+    """Keeps gaps until they are closed by backfill or marked unrecoverable."""
+
+    def record(self, gap: Gap) -> None:
+        """Write a gap; the same (venue, opened_ns) is replaced."""
+        ...
+
+    def gaps(self) -> list[Gap]:
+        """Every gap, oldest first."""
+        ...
+
+
+class MarketHistory(Protocol):
+    """Historical bars over REST."""
+
+    def bars(
+        self, symbols: Sequence[str], timeframe: str, start_ns: int, end_ns: int
+    ) -> Iterable[Sequence[Bar]]:
+        """Pages of bars with ``start_ns <= ts_event < end_ns``, sorted by symbol, then time."""
+        ...
+
+
+class Workflows(Protocol):
+    """Starts and watches state machines."""
+
+    def start(self, workflow: str, name: str, payload: Mapping[str, Any]) -> str:
+        """Start an execution; returns its id."""
+        ...
+
+    def status(self, execution: str) -> tuple[str, Mapping[str, Any] | None]:
+        """(RUNNING | SUCCEEDED | FAILED | TIMED_OUT | ABORTED, output or None)."""
+        ...

@@ -1,0 +1,1 @@
+"""Trial records and the report. Pure."""

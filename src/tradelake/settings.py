@@ -1,0 +1,105 @@
+"""One typed Settings per entry point, made of a mapping that is passed in. Nothing is read at import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from tradelake.errors import ConfigError
+from tradelake.market.channels import CHANNELS
+from tradelake.topology import names, streams
+
+
+def _list(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+class LakeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the lake is: a pyiceberg catalog and its warehouse."""
+
+    environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
+    catalog_uri: str = msgspec.field(name=names.ENV_CATALOG_URI)
+    warehouse: str = msgspec.field(name=names.ENV_WAREHOUSE)
+
+
+class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """A function that reads and writes streams only."""
+
+    environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
+
+
+class AggregateSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The aggregate function."""
+
+    environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
+    bar_timeframes: str = msgspec.field(name=names.ENV_BAR_TIMEFRAMES, default="1m,5m,1h")
+    lateness_s: float = msgspec.field(name=names.ENV_LATENESS_S, default=2.0)
+
+    def timeframes(self) -> tuple[str, ...]:
+        """Timeframes to build, in order."""
+        return tuple(_list(self.bar_timeframes))
+
+
+class HotSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The hot function. ``hot_store`` is ``sqlite:///path``, ``influxdb://host:port/org/bucket`` or ``none``."""
+
+    environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
+    hot_store: str = msgspec.field(name=names.ENV_HOT_STORE)
+
+
+class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Functions and jobs of the backtest fan-out."""
+
+    environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
+    artifact_bucket: str = msgspec.field(name=names.ENV_ARTIFACT_BUCKET)
+
+
+class BacktestSettings(LakeSettings, frozen=True, kw_only=True):
+    """The backtest job: where the spec is and where the result goes."""
+
+    artifact_bucket: str = msgspec.field(name=names.ENV_ARTIFACT_BUCKET)
+    spec_key: str = msgspec.field(name=names.ENV_BACKTEST_SPEC)
+    result_key: str = msgspec.field(name=names.ENV_RESULT_KEY)
+
+
+class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The ingester. ``symbols`` and ``channels`` are comma-separated; ``*`` means every symbol."""
+
+    environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
+    feed_url: str = msgspec.field(name=names.ENV_FEED_URL)
+    venue: str = msgspec.field(name=names.ENV_VENUE, default="us")
+    symbols: str = msgspec.field(name=names.ENV_SYMBOLS, default="*")
+    channels: str = msgspec.field(name=names.ENV_CHANNELS, default=",".join(CHANNELS))
+    buckets: int = msgspec.field(name=names.ENV_BUCKETS, default=streams.BUCKETS)
+    linger_ms: float = msgspec.field(name=names.ENV_LINGER_MS, default=5.0)
+    health_port: int = msgspec.field(name=names.ENV_HEALTH_PORT, default=0)
+    final_watermark: bool = msgspec.field(name=names.ENV_FINAL_WATERMARK, default=False)
+
+    def symbol_list(self) -> list[str]:
+        """Symbols to subscribe."""
+        return _list(self.symbols)
+
+    def channel_list(self) -> list[str]:
+        """Channels to subscribe."""
+        return _list(self.channels)
+
+
+SettingsType = TypeVar("SettingsType", bound=msgspec.Struct)
+
+
+def load_settings(environment: Mapping[str, Any], kind: type[SettingsType]) -> SettingsType:
+    """Convert a mapping (usually ``os.environ``) into settings.
+
+    Raises
+    ------
+    ConfigError
+        A variable is missing or has the wrong form; the message names it.
+    """
+    fields = {field.encode_name for field in msgspec.structs.fields(kind)}
+    given = {name: value for name, value in environment.items() if name in fields}
+    try:
+        return msgspec.convert(given, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"settings of {kind.__name__}: {error}") from error

@@ -1,0 +1,1 @@
+"""The Strategy API and the library of strategies. Pure; needs no compiler."""

@@ -1,0 +1,1 @@
+"""The record envelope, quality rules and bar aggregation. Pure."""

@@ -1,0 +1,48 @@
+"""Logical names and how an environment's physical names follow from them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SYSTEM: Final = "tradelake"
+
+# Secrets
+ALPACA_SECRET: Final = "alpaca"
+
+# Environment variables: one spelling for settings, infra and local mode.
+ENV_ENVIRONMENT: Final = "TRADELAKE_ENVIRONMENT"
+ENV_CATALOG_URI: Final = "TRADELAKE_CATALOG_URI"
+ENV_WAREHOUSE: Final = "TRADELAKE_WAREHOUSE"
+ENV_ARTIFACT_BUCKET: Final = "TRADELAKE_ARTIFACT_BUCKET"
+ENV_HOT_STORE: Final = "TRADELAKE_HOT_STORE"
+ENV_FEED_URL: Final = "TRADELAKE_FEED_URL"
+ENV_DATA_URL: Final = "TRADELAKE_DATA_URL"
+ENV_VENUE: Final = "TRADELAKE_VENUE"
+ENV_SYMBOLS: Final = "TRADELAKE_SYMBOLS"
+ENV_CHANNELS: Final = "TRADELAKE_CHANNELS"
+ENV_BUCKETS: Final = "TRADELAKE_BUCKETS"
+ENV_LINGER_MS: Final = "TRADELAKE_LINGER_MS"
+ENV_BAR_TIMEFRAMES: Final = "TRADELAKE_BAR_TIMEFRAMES"
+ENV_LATENESS_S: Final = "TRADELAKE_LATENESS_S"
+ENV_HEALTH_PORT: Final = "TRADELAKE_HEALTH_PORT"
+ENV_FINAL_WATERMARK: Final = "TRADELAKE_FINAL_WATERMARK"
+ENV_BACKTEST_SPEC: Final = "TRADELAKE_BACKTEST_SPEC"
+ENV_RESULT_KEY: Final = "TRADELAKE_RESULT_KEY"
+
+
+def physical(environment: str, logical: str) -> str:
+    """Name of a stream, function, table or queue in one environment.
+
+    >>> physical("dev", "ticks")
+    'tradelake-dev-ticks'
+    """
+    return f"{SYSTEM}-{environment}-{logical}"
+
+
+def iceberg_namespace(environment: str) -> str:
+    """Name of the Glue database (the Iceberg namespace) of one environment.
+
+    >>> iceberg_namespace("dev")
+    'tradelake_dev'
+    """
+    return f"{SYSTEM}_{environment}".replace("-", "_")

@@ -1,0 +1,1 @@
+"""The work, over ports: one verb a module."""
