@@ -24,7 +24,9 @@ def parse_symbol(text: str) -> str:
     'BTC/USD'
     """
     if _PAIR.fullmatch(text) is None:
-        raise InvalidData("symbol", f"expected BASE/QUOTE in capitals, for instance BTC/USD; found {text!r}")
+        raise InvalidData(
+            "symbol", f"expected BASE/QUOTE in capitals, for instance BTC/USD; found {text!r}"
+        )
     return text
 
 

@@ -33,7 +33,9 @@ def timeframe_ns(timeframe: str) -> int:
     try:
         return TIMEFRAMES[timeframe]
     except KeyError:
-        raise InvalidData("timeframe", f"expected one of {', '.join(TIMEFRAMES)}; found {timeframe!r}") from None
+        raise InvalidData(
+            "timeframe", f"expected one of {', '.join(TIMEFRAMES)}; found {timeframe!r}"
+        ) from None
 
 
 def bar_open_ns(ts_ns: int, length_ns: int) -> int:

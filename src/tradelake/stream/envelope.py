@@ -67,7 +67,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Batch)
-_RECORD_DECODER: Final = msgspec.msgpack.Decoder(Record)
+_RECORD_DECODER: Final[msgspec.msgpack.Decoder[Record]] = msgspec.msgpack.Decoder(Record)
 
 
 def encode_batch(batch: Batch, *, compress_above: int = 1024) -> bytes:
@@ -89,14 +89,18 @@ def decode_batch(data: bytes) -> Batch:
         Rule ``envelope``: unknown version, unknown flag or a body that is no batch.
     """
     if len(data) < 2 or data[0] != VERSION or data[1] & ~FLAG_ZLIB:
-        raise InvalidData("envelope", f"expected version {VERSION}, found header {data[:2].hex() or 'nothing'}")
+        raise InvalidData(
+            "envelope", f"expected version {VERSION}, found header {data[:2].hex() or 'nothing'}"
+        )
     body: bytes | memoryview = memoryview(data)[2:]
     try:
         if data[1] & FLAG_ZLIB:
             body = zlib.decompress(body)
         return _DECODER.decode(body)
     except (zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidData("envelope", f"expected a micro-batch of {len(data)} bytes: {error}") from error
+        raise InvalidData(
+            "envelope", f"expected a micro-batch of {len(data)} bytes: {error}"
+        ) from error
 
 
 def encode_record(record: Record) -> bytes:

@@ -41,19 +41,32 @@ class BatchJob:
 
 
 INGESTER: Final = Service(
-    "ingester", "ingester", 1024, 2048,
+    "ingester",
+    "ingester",
+    1024,
+    2048,
     (streams.TICKS,),
     (stores.LEASES, stores.GAPS),
     (names.ALPACA_SECRET,),
     (
-        names.ENV_FEED_URL, names.ENV_VENUE, names.ENV_SYMBOLS, names.ENV_CHANNELS, names.ENV_BUCKETS,
-        names.ENV_LINGER_MS, names.ENV_HEALTH_PORT,
+        names.ENV_FEED_URL,
+        names.ENV_VENUE,
+        names.ENV_SYMBOLS,
+        names.ENV_CHANNELS,
+        names.ENV_BUCKETS,
+        names.ENV_LINGER_MS,
+        names.ENV_HEALTH_PORT,
     ),
     "keeps Alpaca's websocket open and pushes micro-batches to Kinesis",
 )
 
 BACKTEST: Final = BatchJob(
-    "backtest", "backtest", 1.0, 2048, 3600, 2,
+    "backtest",
+    "backtest",
+    1.0,
+    2048,
+    3600,
+    2,
     (tables.BARS,),
     (stores.LAKE_BUCKET, stores.ARTIFACT_BUCKET),
     (stores.ARTIFACT_BUCKET,),

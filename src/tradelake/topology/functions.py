@@ -65,13 +65,21 @@ class Function:
 
 
 VALIDATE: Final = Function(
-    "validate", "validate", "light", 512, 60,
+    "validate",
+    "validate",
+    "light",
+    512,
+    60,
     (StreamTrigger(streams.TICKS, batch_size=200, parallelization=4, enhanced_fan_out=True),),
     "apply the quality rules; pass on to clean or to quarantine",
     writes_streams=(streams.CLEAN, streams.QUARANTINE),
 )
 AGGREGATE: Final = Function(
-    "aggregate", "aggregate", "light", 512, 60,
+    "aggregate",
+    "aggregate",
+    "light",
+    512,
+    60,
     (StreamTrigger(streams.CLEAN, batch_size=200, parallelization=1, enhanced_fan_out=True),),
     "build bars from clean trades, exactly once",
     writes_streams=(streams.BARS,),
@@ -79,7 +87,11 @@ AGGREGATE: Final = Function(
     environment=(names.ENV_BAR_TIMEFRAMES, names.ENV_LATENESS_S),
 )
 DELIVER: Final = Function(
-    "deliver", "deliver", "lake", 2048, 300,
+    "deliver",
+    "deliver",
+    "lake",
+    2048,
+    300,
     (
         StreamTrigger(streams.CLEAN, batch_size=2000, window_s=60.0),
         StreamTrigger(streams.BARS, batch_size=1000, window_s=60.0),
@@ -92,20 +104,34 @@ DELIVER: Final = Function(
     environment=(names.ENV_CATALOG_URI, names.ENV_WAREHOUSE),
 )
 HOT: Final = Function(
-    "hot", "hot", "light", 256, 30,
+    "hot",
+    "hot",
+    "light",
+    256,
+    30,
     (StreamTrigger(streams.BARS, batch_size=500, enhanced_fan_out=True),),
     "upsert bars into the hot store",
     environment=(names.ENV_HOT_STORE,),
 )
 PREPARE: Final = Function(
-    "prepare_backtests", "prepare_backtests", "light", 256, 60, (),
+    "prepare_backtests",
+    "prepare_backtests",
+    "light",
+    256,
+    60,
+    (),
     "expand a sweep request into one manifest entry a backtest",
     read_buckets=(stores.ARTIFACT_BUCKET,),
     write_buckets=(stores.ARTIFACT_BUCKET,),
     environment=(names.ENV_ARTIFACT_BUCKET,),
 )
 COLLECT: Final = Function(
-    "collect_backtests", "collect_backtests", "lake", 1024, 300, (),
+    "collect_backtests",
+    "collect_backtests",
+    "lake",
+    1024,
+    300,
+    (),
     "append every result object of a sweep to the trials table: the one writer",
     lake_tables=(tables.TRIALS,),
     read_buckets=(stores.ARTIFACT_BUCKET, stores.LAKE_BUCKET),

@@ -25,12 +25,16 @@ class Bucket:
     doc: str
 
 
-CONSUMER_STATE: Final = KeyTable("consumer-state", "consumer", "key", "aggregation state and (epoch, seq) by lane and bucket")
+CONSUMER_STATE: Final = KeyTable(
+    "consumer-state", "consumer", "key", "aggregation state and (epoch, seq) by lane and bucket"
+)
 LEASES: Final = KeyTable("leases", "name", None, "who ingests, with the epoch that fences it")
 GAPS: Final = KeyTable("gaps", "stream", "opened", "intervals in which data may be missing")
 KEY_TABLES: Final = (CONSUMER_STATE, LEASES, GAPS)
 
 LAKE_BUCKET: Final = Bucket("lake", "intelligent", "Iceberg data and metadata")
-ARTIFACT_BUCKET: Final = Bucket("artifacts", "none", "models, backtest manifests, results and reports")
+ARTIFACT_BUCKET: Final = Bucket(
+    "artifacts", "none", "models, backtest manifests, results and reports"
+)
 FAILURE_BUCKET: Final = Bucket("failures", "expire_30d", "what an event-source mapping gave up on")
 BUCKETS: Final = (LAKE_BUCKET, ARTIFACT_BUCKET, FAILURE_BUCKET)

@@ -30,7 +30,9 @@ class Stream:
 
 TICKS: Final = Stream("ticks", 2, 168, "what the venue said, as the ingester received it")
 CLEAN: Final = Stream("clean", 2, 168, "records that passed every quality rule")
-QUARANTINE: Final = Stream("quarantine", 1, 168, "records that broke a rule, with rule, reason and raw bytes")
+QUARANTINE: Final = Stream(
+    "quarantine", 1, 168, "records that broke a rule, with rule, reason and raw bytes"
+)
 BARS: Final = Stream("bars", 1, 168, "bars aggregated from clean trades")
 
 STREAMS: Final = (TICKS, CLEAN, QUARANTINE, BARS)

@@ -79,7 +79,9 @@ TRADES: Final = Table(
         Column("trade_id", "int64", "the venue's trade id"),
         Column("price", "float64", "quote units per base unit"),
         Column("size", "float64", "base units"),
-        Column("taker_side", "string", "buy or sell; null where the venue does not say", required=False),
+        Column(
+            "taker_side", "string", "buy or sell; null where the venue does not say", required=False
+        ),
         *_TRANSPORT,
     ),
     ("venue", "symbol", "trade_id", "ts_event_ns"),
@@ -99,7 +101,9 @@ QUOTES: Final = Table(
         Column("bid_size", "float64", "base units"),
         Column("ask", "float64", "best ask, quote units"),
         Column("ask_size", "float64", "base units"),
-        Column("occurrence", "int32", "0 for the first of equal quotes at one instant, then 1, 2, ..."),
+        Column(
+            "occurrence", "int32", "0 for the first of equal quotes at one instant, then 1, 2, ..."
+        ),
         *_TRANSPORT,
     ),
     ("venue", "symbol", "ts_event_ns", "bid", "bid_size", "ask", "ask_size", "occurrence"),
@@ -119,7 +123,9 @@ BOOKS: Final = Table(
         Column("asks", "levels", "changed ask levels; size 0 removes the level"),
         Column("reset", "bool", "true: the levels are the whole book"),
         Column("content", "int64", "hash of the levels, part of the identity"),
-        Column("occurrence", "int32", "0 for the first of equal updates at one instant, then 1, 2, ..."),
+        Column(
+            "occurrence", "int32", "0 for the first of equal updates at one instant, then 1, 2, ..."
+        ),
         *_TRANSPORT,
     ),
     ("venue", "symbol", "ts_event_ns", "content", "occurrence"),
@@ -144,7 +150,12 @@ BARS: Final = Table(
         Column("close", "float64", "quote units"),
         Column("volume", "float64", "base units"),
         Column("vwap", "float64", "quote units; null where nothing traded", required=False),
-        Column("trades", "int64", "number of trades; null where the source does not say", required=False),
+        Column(
+            "trades",
+            "int64",
+            "number of trades; null where the source does not say",
+            required=False,
+        ),
         Column("revision", "int64", "follows from content: our trade count, Alpaca's content hash"),
         Column("status", "string", "complete, partial or backfilled"),
         *_TRANSPORT,

@@ -35,7 +35,12 @@ WORKFLOWS: Final = (BACKTESTS,)
 
 
 def backtests_definition(
-    *, prepare_arn: str, collect_arn: str, job_queue_arn: str, job_definition_arn: str, max_concurrency: int
+    *,
+    prepare_arn: str,
+    collect_arn: str,
+    job_queue_arn: str,
+    job_definition_arn: str,
+    max_concurrency: int,
 ) -> dict[str, Any]:
     """ASL of the backtest fan-out.
 

@@ -21,8 +21,12 @@ _THROTTLED = frozenset(
         "SlowDown",
     }
 )
-_CONFLICT = frozenset({"ConditionalCheckFailedException", "TransactionConflictException", "PreconditionFailed"})
-_TRANSIENT = frozenset({"InternalFailure", "InternalServerError", "ServiceUnavailable", "RequestTimeout", "503", "500"})
+_CONFLICT = frozenset(
+    {"ConditionalCheckFailedException", "TransactionConflictException", "PreconditionFailed"}
+)
+_TRANSIENT = frozenset(
+    {"InternalFailure", "InternalServerError", "ServiceUnavailable", "RequestTimeout", "503", "500"}
+)
 
 
 def client(service: str, **config: Any) -> Any:  # noqa: ANN401 - boto3 clients have no static type
