@@ -1,0 +1,70 @@
+# Every target bootstraps what it needs: `make demo` and `make test` work in a fresh clone.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+STAMP := $(VENV)/.installed
+NODE_STAMP := node_modules/.package-lock.json
+export PYTHONDONTWRITEBYTECODE ?=
+export CDK_DISABLE_CLI_TELEMETRY := 1
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-all check bench bench-streams synth docs lock clean
+
+help:  ## what there is to make
+	@awk 'BEGIN{FS=":.*## "} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(UV) || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "installing the locked requirements"
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+$(NODE_STAMP): package.json package-lock.json
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
+install: $(STAMP)  ## the virtual environment in .venv
+
+demo: $(STAMP)  ## the main job on the embedded AWS: exchange, lake, model, backtests, report
+	@$(BIN)/tradelake demo $(DEMO_ARGS)
+
+test: $(STAMP)  ## the test suite (parallel, under 15 minutes on 2 cores)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(PYTEST_ARGS)
+
+test-all: $(STAMP) $(NODE_STAMP)  ## the slow tests too
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+check: $(STAMP)  ## ruff, mypy strict, import rules, dependencies
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/deptry .
+
+bench: bench-streams  ## the benchmarks; each prints its figures, and one JSON object as last line
+
+bench-streams: $(STAMP)
+	@$(BIN)/python bench/stream_server.py
+
+synth: $(STAMP) $(NODE_STAMP)  ## CloudFormation of every stage into cdk.out, without Docker or credentials
+	@npx cdk synth --quiet --no-notices
+
+docs: $(STAMP)  ## the documentation into site/
+	@$(BIN)/mkdocs build --strict --quiet && echo "site/index.html"
+
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links --no-annotate --override requirements/overrides.txt pyproject.toml
+
+lock: $(STAMP)  ## lock the requirements again
+	@$(LOCK) --all-extras -o requirements/dev.txt
+	@$(LOCK) --extra aws -o requirements/light.txt
+	@$(LOCK) --extra aws --extra feed -o requirements/ingester.txt
+	@$(LOCK) --extra aws --extra lake -o requirements/lake.txt
+	@$(LOCK) --extra aws --extra lake --extra research --extra ml -o requirements/backtest.txt
+
+clean:  ## everything that can be made again
+	@rm -rf .tradelake build cdk.out site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
