@@ -93,8 +93,11 @@ class LakeWriter(Protocol):
         """
         ...
 
-    def append(self, table: Table, columns: Mapping[str, Sequence[Any]], token: str) -> Delivery:
-        """Append rows given as columns once per ``token``; rows with known identity are counted as duplicates."""
+    def append(self, table: Table, columns: Mapping[str, Sequence[Any]]) -> Delivery:
+        """Append rows given as columns; rows whose identity is in the table already are duplicates.
+
+        Appending the same rows again therefore changes nothing, and the answer says so.
+        """
         ...
 
 

@@ -36,7 +36,9 @@ class Table:
     identity : tuple of str
         Columns that together say "the same datum"; a second row with equal values is a duplicate.
     time : str
-        Column by which rows are pruned, sorted and expired.
+        Column by which rows are sorted and expired.
+    lookup : str
+        Column by which a possible duplicate is looked up: rows of equal identity are equal here.
     partition : tuple of (str, Transform)
         Iceberg partition fields.
     doc : str
@@ -47,6 +49,7 @@ class Table:
     columns: tuple[Column, ...]
     identity: tuple[str, ...]
     time: str
+    lookup: str
     partition: tuple[tuple[str, Transform], ...]
     doc: str
 
@@ -86,6 +89,7 @@ TRADES: Final = Table(
     ),
     ("venue", "symbol", "trade_id", "ts_event_ns"),
     "ts_event",
+    "ts_event",
     (("ts_event", "day"),),
     "one executed trade",
 )
@@ -108,6 +112,7 @@ QUOTES: Final = Table(
     ),
     ("venue", "symbol", "ts_event_ns", "bid", "bid_size", "ask", "ask_size", "occurrence"),
     "ts_event",
+    "ts_event",
     (("ts_event", "day"),),
     "one change of the best bid or ask",
 )
@@ -129,6 +134,7 @@ BOOKS: Final = Table(
         *_TRANSPORT,
     ),
     ("venue", "symbol", "ts_event_ns", "content", "occurrence"),
+    "ts_event",
     "ts_event",
     (("ts_event", "day"),),
     "one order-book update: a reset or a delta",
@@ -162,6 +168,7 @@ BARS: Final = Table(
     ),
     ("venue", "symbol", "source", "channel", "timeframe", "ts_event_ns", "revision"),
     "ts_event",
+    "ts_event",
     (("timeframe", "identity"), ("ts_event", "month")),
     "one revision of one bar; ts_event is the bar's open",
 )
@@ -181,6 +188,7 @@ QUARANTINE: Final = Table(
         *_TRANSPORT,
     ),
     ("lane", "epoch", "bucket", "seq", "position"),
+    "ts_event",
     "ts_event",
     (("ts_event", "day"),),
     "one record that broke a rule; ts_event is the receipt where the record has no believable time",
@@ -215,6 +223,7 @@ TRIALS: Final = Table(
     ),
     ("run_id", "sweep_id"),
     "recorded",
+    "sweep_id",
     (("recorded", "month"),),
     "one backtest that was run, good or bad: the number of trials is true",
 )
