@@ -6,10 +6,11 @@ TradelakeError
 │   └── Throttled     the other side asked for less; may carry when to come back
 ├── Conflict          somebody else wrote first, or this was written before: re-read, count, go on
 ├── ConfigError       settings or arguments are wrong: refuse to start
-├── Fatal             the other side refuses for good (credentials, entitlement): stop with a clear message
-└── InsufficientData  there is too little data for an honest answer
+├── Fatal             the other side refuses for good (credentials, entitlement): stop with a clear
+message └── InsufficientData  there is too little data for an honest answer
 
-Adapters translate foreign exceptions into this tree at the edge; nothing inside catches foreign ones.
+Adapters translate foreign exceptions into this tree at the edge; nothing inside catches foreign
+ones.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class InsufficientData(TradelakeError):
 def is_retryable(error: BaseException) -> bool:
     """Whether the same call may succeed later.
 
-    >>> is_retryable(Throttled("Kinesis: ProvisionedThroughputExceeded")), is_retryable(ConfigError("no key"))
-    (True, False)
+    >>> is_retryable(Throttled("Kinesis: ProvisionedThroughputExceeded")),
+    is_retryable(ConfigError("no key")) (True, False)
     """
     return isinstance(error, Transient)

@@ -1,4 +1,4 @@
-"""Every Protocol the use cases need, in one file. Adapters implement them; contract suites hold adapters to them."""
+"""Every Protocol the use cases need. Adapters implement them; contract suites check them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,13 @@ class StreamWriter(Protocol):
     """Puts records on one stream."""
 
     def put(self, records: Sequence[Outgoing]) -> None:
-        """Put records; when this returns, every one is durable and records of equal key are in the given order.
+        """Put records; when this returns they are durable, those of equal key in the given order.
 
         Raises
         ------
         Transient
-            After the writer's own retries; some records may have been written, in order, without holes per key.
+            After the writer's own retries; some records may have been written, in order, without
+            holes per key.
         """
         ...
 
@@ -69,7 +70,7 @@ class StateStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one append did: rows added, rows recognised as duplicates, batches skipped as already delivered."""
+    """What one append did: rows added, rows that were duplicates, batches delivered before."""
 
     rows: int
     duplicates: int
@@ -82,9 +83,9 @@ class LakeWriter(Protocol):
     def deliver(self, stream: str, batches: Sequence[Batch]) -> Mapping[str, Delivery]:
         """Append the records of batches read from ``stream``, each to the table of its kind.
 
-        A batch at or before a table's watermark for its source is skipped; rows whose identity is in the table already
-        are counted as duplicates; watermark and rows are one commit per table. Never appends a part of a batch to one
-        table.
+        A batch at or before a table's watermark for its source is skipped; rows whose identity is
+        in the table already are counted as duplicates; watermark and rows are one commit per table.
+        Never appends a part of a batch to one table.
 
         Raises
         ------
@@ -105,7 +106,10 @@ class HotStore(Protocol):
     """Recent bars, quick to read."""
 
     def upsert_bars(self, venue: str, bars: Sequence[Bar]) -> None:
-        """Write bars; the same (venue, source, channel, symbol, timeframe, ts_event) is replaced unless the stored revision is later."""
+        """Write bars; a bar of the same open is replaced unless the stored revision is later.
+
+        "The same" means equal (venue, source, channel, symbol, timeframe, ts_event).
+        """
         ...
 
     def recent_bars(self, symbol: str, timeframe: str, limit: int) -> list[Bar]:

@@ -1,4 +1,4 @@
-"""One typed Settings per entry point, made of a mapping that is passed in. Nothing is read at import."""
+"""One typed Settings per entry point, made of a mapping passed in. Nothing is read at import."""
 
 from __future__ import annotations
 
@@ -43,7 +43,10 @@ class AggregateSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HotSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The hot function. ``hot_store`` is ``sqlite:///path``, ``influxdb://host:port/org/bucket`` or ``none``."""
+    """The hot function.
+
+    ``hot_store`` is ``sqlite:///path``, ``influxdb://host:port/org/bucket`` or ``none``.
+    """
 
     environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
     hot_store: str = msgspec.field(name=names.ENV_HOT_STORE)

@@ -1,11 +1,12 @@
 """Trade, Quote, Bar and BookUpdate: what the venue said, in our units.
 
 A record carries values as they came, believable or not: whether they may be used is a finding of
-:mod:`tradelake.stream.quality`, because a constructor that refused would take the record's neighbours in the same
-micro-batch down with it (ADR 0003). Everything behind the ``clean`` stream has passed every rule.
+:mod:`tradelake.stream.quality`, because a constructor that refused would take the record's
+neighbours in the same micro-batch down with it (ADR 0003). Everything behind the ``clean`` stream
+has passed every rule.
 
-All times are ``int`` nanoseconds since 1970 UTC: ``ts_event`` the venue's, ``ts_ingest`` when we first saw it.
-Encoded as MessagePack arrays tagged by a small integer, so new fields go to the end.
+All times are ``int`` nanoseconds since 1970 UTC: ``ts_event`` the venue's, ``ts_ingest`` when we
+first saw it. Encoded as MessagePack arrays tagged by a small integer, so new fields go to the end.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class BookUpdate(msgspec.Struct, frozen=True, array_like=True, tag=3):
 
 
 class Bar(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
-    """One revision of one bar; ``ts_event`` is its open. Empty minutes have volume 0, trades 0 and vwap 0."""
+    """One revision of one bar; ``ts_event`` is its open. Empty minutes: volume, trades, vwap 0."""
 
     symbol: str
     ts_event: int

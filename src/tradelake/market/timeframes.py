@@ -39,7 +39,7 @@ def timeframe_ns(timeframe: str) -> int:
 
 
 def bar_open_ns(ts_ns: int, length_ns: int) -> int:
-    """Open of the bar that holds an instant: the largest multiple of ``length_ns`` not after ``ts_ns``.
+    """Open of the bar that holds an instant: the last multiple of ``length_ns`` up to ``ts_ns``.
 
     >>> bar_open_ns(61 * SECOND_NS, 60 * SECOND_NS) // SECOND_NS
     60

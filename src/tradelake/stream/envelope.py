@@ -1,8 +1,8 @@
 """The micro-batch: what one Kinesis record carries, and its encoding.
 
-Byte 0 is the format version, byte 1 the flags; the rest is MessagePack, compressed when ``FLAG_ZLIB`` is set. A batch is
-identified by its transport stamp (lane, epoch, bucket, seq), which every hop keeps: a Kinesis sequence number is no
-identity, because a re-sent record gets a new one.
+Byte 0 is the format version, byte 1 the flags; the rest is MessagePack, compressed when
+``FLAG_ZLIB`` is set. A batch is identified by its transport stamp (lane, epoch, bucket, seq), which
+every hop keeps: a Kinesis sequence number is no identity, because a re-sent record gets a new one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     seq : int
         Sequence in (lane, epoch, bucket), from 0, without holes.
     watermark_ns : int
-        No record of this bucket with an earlier ``ts_event`` is expected any more, but for lateness.
+        No record of this bucket with an earlier ``ts_event`` is expected any more, but for
+        lateness.
     records : list of Record
         In the order of receipt. May be empty: a heartbeat that carries the watermark only.
     """

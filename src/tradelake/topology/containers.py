@@ -10,7 +10,10 @@ from tradelake.topology import names, stores, streams, tables
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """An ECS Fargate service from ``containers/<folder>/main.py``; one task, min healthy 0 %, max 100 %."""
+    """An ECS Fargate service from ``containers/<folder>/main.py``.
+
+    One task; healthy 0 % to 100 %, because the venue allows one connection.
+    """
 
     name: str
     folder: str

@@ -12,7 +12,8 @@ from tradelake.topology import names, stores, streams, tables
 class StreamTrigger:
     """An event-source mapping from a Kinesis stream.
 
-    Good data is never evicted by a retry limit: records are retried until they expire, bad ones are quarantined in code.
+    Good data is never evicted by a retry limit: records are retried until they expire, bad ones are
+    quarantined in code.
 
     Parameters
     ----------
@@ -45,8 +46,8 @@ class StreamTrigger:
 class Function:
     """A Lambda function: ``functions/<folder>/handler.py``, entry ``handler``.
 
-    ``package`` is ``light`` (core and aws extras, zip) or ``lake`` (pyarrow and pyiceberg too, container image).
-    ``environment`` lists the variables it needs beside ``names.ENV_ENVIRONMENT``.
+    ``package`` is ``light`` (core and aws extras, zip) or ``lake`` (pyarrow and pyiceberg too,
+    container image). ``environment`` lists the variables it needs beside ``names.ENV_ENVIRONMENT``.
     """
 
     name: str

@@ -7,7 +7,7 @@ from typing import Final
 SYSTEM: Final = "tradelake"
 
 # Secrets
-ALPACA_SECRET: Final = "alpaca"
+ALPACA_SECRET: Final = "alpaca"  # noqa: S105 - the name of a secret, not the secret
 
 # Environment variables: one spelling for settings, infra and local mode.
 ENV_ENVIRONMENT: Final = "TRADELAKE_ENVIRONMENT"

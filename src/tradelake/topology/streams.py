@@ -1,4 +1,4 @@
-"""Kinesis streams. One record is one micro-batch of one symbol bucket; the partition key is the bucket."""
+"""Kinesis streams. A record is a micro-batch of one symbol bucket, which is the partition key."""
 
 from __future__ import annotations
 
@@ -38,4 +38,7 @@ BARS: Final = Stream("bars", 1, 168, "bars aggregated from clean trades")
 STREAMS: Final = (TICKS, CLEAN, QUARANTINE, BARS)
 
 BUCKETS: Final = 16
-"""Symbol buckets: the unit of order, of consumer state and of exactly-once. Changing it needs a drained stream."""
+"""Symbol buckets: the unit of order, of consumer state and of exactly-once.
+
+Changing it needs a drained stream.
+"""

@@ -8,7 +8,7 @@ from typing import Final, Literal
 ColumnType = Literal[
     "string", "int32", "int64", "float64", "bool", "binary", "timestamptz", "levels"
 ]
-"""``timestamptz`` is microseconds UTC; ``levels`` is list<struct<price: float64, size: float64>>."""
+"""``timestamptz``: microseconds UTC; ``levels``: list<struct<price: float64, size: float64>>."""
 
 Transform = Literal["identity", "hour", "day", "month"]
 
