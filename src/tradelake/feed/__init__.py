@@ -1,1 +1,1 @@
-"""Alpaca's wire protocol and session as a sans-I/O state machine, reconnect policy and gaps. Pure."""
+"""Alpaca's wire protocol, its session as a sans-I/O state machine, back-off and gaps. Pure."""

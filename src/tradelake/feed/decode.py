@@ -1,0 +1,210 @@
+"""Frames of the market-data socket -> records and control messages.
+
+The decoder never raises on what the venue sends: a message it cannot read becomes an
+``Unreadable`` with its raw bytes while its neighbours survive, and a frame it cannot read becomes
+one ``Unreadable``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from tradelake.errors import InvalidData
+from tradelake.feed.messages import (
+    Control,
+    Decoded,
+    WireBar,
+    WireBook,
+    WireDailyBar,
+    WireMessage,
+    WireQuote,
+    WireTrade,
+    WireUpdatedBar,
+)
+from tradelake.feed.occurrence import Occurrences
+from tradelake.feed.timestamps import TimeReader
+from tradelake.market import channels
+from tradelake.market.records import Bar, BookUpdate, Quote, Record, TakerSide, Trade, Unreadable
+from tradelake.market.timeframes import timeframe_ns
+
+MINUTE: Final = "1m"
+DAY: Final = "1d"
+_DAY_NS: Final = timeframe_ns(DAY)
+_SIDES: Final[dict[str, TakerSide]] = {"B": "buy", "S": "sell", "": ""}
+_CHANNEL_OF_TAG: Final = {
+    "t": channels.TRADES,
+    "q": channels.QUOTES,
+    "o": channels.ORDERBOOKS,
+    "b": channels.BARS,
+    "u": channels.UPDATED_BARS,
+    "d": channels.DAILY_BARS,
+}
+_UNDECODABLE: Final = (ValueError, RecursionError, OverflowError, MemoryError)
+"""What msgspec raises on bytes it cannot read; its own errors are ValueErrors."""
+
+
+class _Head(msgspec.Struct):
+    T: Any = None
+    S: Any = None
+
+
+class _Codec:
+    """One encoding's decoders: whole frames, frames cut into messages, messages, their heads."""
+
+    def __init__(self, decoder: Callable[[Any], Any]) -> None:
+        self.frame: Callable[[bytes | str], list[WireMessage]] = decoder(list[WireMessage]).decode
+        self.cut: Callable[[bytes | str], list[msgspec.Raw]] = decoder(list[msgspec.Raw]).decode
+        self.message: Callable[[msgspec.Raw], WireMessage] = decoder(WireMessage).decode
+        self.head: Callable[[msgspec.Raw], _Head] = decoder(_Head).decode
+
+
+class FrameDecoder:
+    """Decodes the frames of ONE connection; occurrences are counted from its start."""
+
+    def __init__(self) -> None:
+        self._text = _Codec(msgspec.json.Decoder)
+        self._binary = _Codec(msgspec.msgpack.Decoder)
+        self._times = TimeReader()
+        self._quotes = Occurrences()
+        self._books = Occurrences()
+
+    def decode(self, frame: bytes | str, ts_ingest: int) -> Decoded:
+        """Return the records and control messages of a frame. Never raises on its content.
+
+        Parameters
+        ----------
+        frame : bytes or str
+            A binary frame (MessagePack) or a text frame (JSON).
+        ts_ingest : int
+            When the frame was received, ns since 1970 UTC.
+        """
+        codec = self._text if isinstance(frame, str) else self._binary
+        try:
+            messages = codec.frame(frame)
+        except _UNDECODABLE:
+            return self._decode_apart(codec, frame, ts_ingest)
+        decoded = Decoded([], [])
+        records = decoded.records
+        for index, message in enumerate(messages):
+            try:
+                if type(message) is WireQuote:
+                    records.append(self._quote(message, ts_ingest))
+                elif type(message) is WireTrade:
+                    records.append(_trade(message, self._times.ns(message.t), ts_ingest))
+                else:
+                    self._append(decoded, message, ts_ingest)
+            except InvalidData as error:
+                raw = codec.cut(frame)[index]
+                records.append(_unreadable(codec, raw, ts_ingest, str(error)))
+        return decoded
+
+    def _decode_apart(self, codec: _Codec, frame: bytes | str, ts_ingest: int) -> Decoded:
+        decoded = Decoded([], [])
+        try:
+            raws = codec.cut(frame)
+        except _UNDECODABLE as error:
+            raw_frame = frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame
+            reason = f"expected an array of messages: {error}"
+            decoded.records.append(Unreadable("", ts_ingest, channels.UNKNOWN, reason, raw_frame))
+            return decoded
+        for raw in raws:
+            try:
+                self._append(decoded, codec.message(raw), ts_ingest)
+            except (*_UNDECODABLE, InvalidData) as error:
+                decoded.records.append(_unreadable(codec, raw, ts_ingest, str(error)))
+        return decoded
+
+    def _append(self, decoded: Decoded, message: WireMessage, ts_ingest: int) -> None:
+        record: Record
+        match message:
+            case WireQuote():
+                record = self._quote(message, ts_ingest)
+            case WireTrade():
+                record = _trade(message, self._times.ns(message.t), ts_ingest)
+            case WireBook():
+                record = self._book(message, ts_ingest)
+            case WireBar():
+                record = _bar(message, self._times.ns(message.t), ts_ingest)
+            case _:
+                control: Control = message
+                decoded.controls.append(control)
+                return
+        decoded.records.append(record)
+
+    def _quote(self, message: WireQuote, ts_ingest: int) -> Quote:
+        ts_event = self._times.ns(message.t)
+        content = (message.bp, message.bs, message.ap, message.as_)
+        occurrence = self._quotes.next(message.S, ts_event, content)
+        return Quote(message.S, ts_event, ts_ingest, *content, occurrence)
+
+    def _book(self, message: WireBook, ts_ingest: int) -> BookUpdate:
+        ts_event = self._times.ns(message.t)
+        bids = [(level.p, level.s) for level in message.b or ()]
+        asks = [(level.p, level.s) for level in message.a or ()]
+        content = (tuple(bids), tuple(asks), message.r)
+        occurrence = self._books.next(message.S, ts_event, content)
+        return BookUpdate(message.S, ts_event, ts_ingest, bids, asks, message.r, occurrence)
+
+
+def bar_revision(
+    open_: float, high: float, low: float, close: float, volume: float, vwap: float, trades: int
+) -> int:
+    """Return a venue's bar's revision: a hash of its content, stable, as signed 64 bits."""
+    packed = struct.pack("<6dq", open_, high, low, close, volume, vwap, trades)
+    digest = hashlib.blake2b(packed, digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+def _trade(message: WireTrade, ts_event: int, ts_ingest: int) -> Trade:
+    return Trade(
+        message.S,
+        ts_event,
+        ts_ingest,
+        message.i,
+        message.p,
+        message.s,
+        _SIDES[message.tks],
+    )
+
+
+def _bar(message: WireBar, ts_event: int, ts_ingest: int) -> Bar:
+    channel, timeframe = channels.BARS, MINUTE
+    if isinstance(message, WireUpdatedBar):
+        channel = channels.UPDATED_BARS
+    elif isinstance(message, WireDailyBar):
+        channel, timeframe = channels.DAILY_BARS, DAY
+    unfinished = timeframe is DAY and ts_ingest < ts_event + _DAY_NS
+    m = message
+    return Bar(
+        m.S,
+        ts_event,
+        ts_ingest,
+        m.o,
+        m.h,
+        m.l,
+        m.c,
+        m.v,
+        m.vw,
+        m.n,
+        timeframe,
+        "alpaca",
+        channel,
+        bar_revision(m.o, m.h, m.l, m.c, m.v, m.vw, m.n),
+        "partial" if unfinished else "complete",
+    )
+
+
+def _unreadable(codec: _Codec, raw: msgspec.Raw, ts_ingest: int, reason: str) -> Unreadable:
+    try:
+        head = codec.head(raw)
+    except _UNDECODABLE:
+        head = _Head()
+    symbol = head.S if isinstance(head.S, str) else ""
+    tag = head.T if isinstance(head.T, str) else ""
+    channel = _CHANNEL_OF_TAG.get(tag, channels.UNKNOWN)
+    return Unreadable(symbol, ts_ingest, channel, reason, bytes(raw))

@@ -1,0 +1,103 @@
+"""The protocol's two spellings of an instant, read exactly: never a float or a datetime."""
+
+from __future__ import annotations
+
+import calendar
+import re
+import struct
+from typing import Final, cast
+
+from msgspec.msgpack import Ext
+
+from tradelake.errors import InvalidData
+
+SECOND_NS: Final = 1_000_000_000
+MAX_NS: Final = 2**63 - 1
+_TIMESTAMP_EXTENSION: Final = -1
+_UNSIGNED_64: Final = struct.Struct(">Q")
+_SECONDS_MASK: Final = 2**34 - 1
+_RFC3339: Final = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))",
+    re.ASCII,
+)
+
+
+class TimeReader:
+    """Reads timestamps; remembers the last second of text, since neighbours mostly share it."""
+
+    def __init__(self) -> None:
+        self._prefix = ""
+        self._prefix_ns = 0
+
+    def ns(self, value: Ext | str) -> int:
+        """Nanoseconds since 1970 UTC of a timestamp as it came.
+
+        Raises
+        ------
+        InvalidData
+            Rule ``timestamp``: no timestamp, an impossible date, or beyond what 64 bits hold
+            (years 1678 to 2262).
+
+        >>> TimeReader().ns("2024-03-12T10:27:48.858228144Z")
+        1710239268858228144
+        """
+        if isinstance(value, Ext):
+            data = cast("bytes", value.data)
+            if len(data) == 8 and value.code == _TIMESTAMP_EXTENSION:
+                packed: int = _UNSIGNED_64.unpack(data)[0]
+                nanos = packed >> 34
+                ns = (packed & _SECONDS_MASK) * SECOND_NS + nanos
+                if nanos < SECOND_NS and ns <= MAX_NS:
+                    return ns
+            ns = _extension_ns(value)
+        else:
+            text = value
+            fraction = text[20:29]
+            if (
+                text[:20] == self._prefix
+                and len(text) == 30
+                and text[29] == "Z"
+                and fraction.isdigit()
+                and fraction.isascii()
+            ):
+                return self._prefix_ns + int(fraction)
+            ns = _text_ns(text)
+            if len(text) == 30 and text[29] == "Z" and -MAX_NS <= ns <= MAX_NS - SECOND_NS:
+                self._prefix, self._prefix_ns = text[:20], ns - int(fraction)
+        if not -MAX_NS <= ns <= MAX_NS:
+            raise InvalidData("timestamp", f"expected a time between 1678 and 2262, found {ns} ns")
+        return ns
+
+
+def _extension_ns(value: Ext) -> int:
+    data = cast("bytes", value.data)
+    size = len(data)
+    if value.code != _TIMESTAMP_EXTENSION:
+        raise InvalidData("timestamp", f"expected extension type -1, found {value.code}")
+    if size == 8:
+        packed = int.from_bytes(data, "big")
+        nanos, seconds = packed >> 34, packed & _SECONDS_MASK
+    elif size == 4:
+        nanos, seconds = 0, int.from_bytes(data, "big")
+    elif size == 12:
+        nanos, seconds = struct.unpack(">Iq", data)
+    else:
+        raise InvalidData("timestamp", f"expected 4, 8 or 12 bytes, found {size}")
+    if nanos >= SECOND_NS:
+        raise InvalidData("timestamp", f"expected nanoseconds below {SECOND_NS}, found {nanos}")
+    return seconds * SECOND_NS + nanos
+
+
+def _text_ns(text: str) -> int:
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise InvalidData("timestamp", f"expected RFC 3339, found {text[:40]!r}")
+    year, month, day, hour, minute, second, fraction, sign, off_hour, off_minute = match.groups()
+    y, mo, d, h, mi, s = int(year), int(month), int(day), int(hour), int(minute), int(second)
+    if not (y >= 1 and 1 <= mo <= 12 and 1 <= d <= calendar.monthrange(y, mo)[1]):
+        raise InvalidData("timestamp", f"expected a date of the calendar, found {text!r}")
+    offset = 0 if sign is None else (int(off_hour) * 60 + int(off_minute)) * 60
+    if h > 23 or mi > 59 or s > 59 or offset >= 86_400:
+        raise InvalidData("timestamp", f"expected a time of day, found {text!r}")
+    seconds = calendar.timegm((y, mo, d, h, mi, s)) - (-offset if sign == "-" else offset)
+    return seconds * SECOND_NS + (int(fraction.ljust(9, "0")) if fraction else 0)
