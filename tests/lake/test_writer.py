@@ -7,24 +7,10 @@ import threading
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 
-from tradelake.lake.catalog import LakeCatalog
 from tradelake.lake.writer import IcebergWriter, duplicate_key, read_watermarks
 from tradelake.market.records import Bar, BookUpdate, Quote, Rejected, Trade
-from tradelake.settings import LakeSettings
 from tradelake.stream.envelope import Batch
 from tradelake.topology import tables
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    settings = LakeSettings(
-        environment="test",
-        catalog_uri=f"sqlite:///{tmp_path}/catalog.db",
-        warehouse=str(tmp_path / "warehouse"),
-    )
-    lake = LakeCatalog(settings)
-    lake.ensure_tables()
-    return lake
 
 
 def trade(trade_id, symbol="BTC/USD", ts=None):

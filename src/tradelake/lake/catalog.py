@@ -70,6 +70,10 @@ class LakeCatalog:
         except TableAlreadyExistsError:
             return self.load(table)
 
+    def close(self) -> None:
+        """Let go of the catalog's connections."""
+        self._catalog.close()
+
     def load(self, table: Table) -> IcebergTable:
         """Return the Iceberg table at its newest metadata."""
         return self._catalog.load_table((self.namespace, table.name))

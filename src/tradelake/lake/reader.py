@@ -1,0 +1,237 @@
+"""Reads the lake: bars as columns for research, SQL for everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyiceberg.exceptions import NoSuchTableError
+from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, LessThan
+from pyiceberg.table import Table as IcebergTable
+
+from tradelake.errors import ConfigError, InsufficientData
+from tradelake.lake.catalog import LakeCatalog
+from tradelake.lake.writer import Watermark, read_watermarks
+from tradelake.market.arrays import BarArrays
+from tradelake.market.channels import (
+    AGGREGATE,
+    BARS,
+    DAILY_BARS,
+    HISTORY,
+    UPDATED_BARS,
+)
+from tradelake.market.resample import resample
+from tradelake.market.timeframes import timeframe_ns
+from tradelake.topology import tables
+from tradelake.topology.tables import TABLES, Table
+
+_PREFERENCE: Final = {HISTORY: 0, BARS: 1, DAILY_BARS: 1, AGGREGATE: 1, UPDATED_BARS: 2}
+_COLUMNS: Final = (
+    "ts_event_ns",
+    "source",
+    "channel",
+    "ts_available_ns",
+    "revision",
+    "open",
+    "high",
+    "low",
+    "close",
+    "volume",
+)
+_BASE: Final = "1m"
+
+
+@dataclass(frozen=True, slots=True)
+class TableFacts:
+    """What a table holds now; times are ns since 1970 UTC and None where it is empty."""
+
+    name: str
+    rows: int
+    files: int
+    bytes: int
+    first_ns: int | None
+    last_ns: int | None
+    snapshot_id: str
+
+
+class LakeReader:
+    """Reads the tables of one environment.
+
+    Parameters
+    ----------
+    catalog : LakeCatalog
+        Where the tables are.
+    """
+
+    def __init__(self, catalog: LakeCatalog) -> None:
+        self._catalog = catalog
+
+    def bars(
+        self,
+        symbol: str,
+        timeframe: str,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        source: str | None = None,
+    ) -> BarArrays:
+        """Return the newest revision of each bar with ``start_ns <= ts_event < end_ns``.
+
+        Bars of different sources are never mixed. Where the timeframe itself is not stored, it is
+        made of 1-minute bars; a bar then exists where at least one minute does.
+
+        Parameters
+        ----------
+        symbol, timeframe : str
+            Pair and timeframe.
+        start_ns, end_ns : int, optional
+            Bounds of the bars' opens, ns since 1970 UTC; open-ended by default.
+        source : {"alpaca", "tradelake"}, optional
+            Whose bars; by default the source with more of them.
+
+        Raises
+        ------
+        InsufficientData
+            The lake has no such bars.
+        """
+        found = self._stored(symbol, timeframe, start_ns, end_ns, source)
+        if found is None and timeframe_ns(timeframe) > timeframe_ns(_BASE):
+            minutes = self._stored(symbol, _BASE, start_ns, end_ns, source)
+            found = None if minutes is None else resample(minutes, timeframe)
+        if found is None or not len(found):
+            raise InsufficientData(
+                f"the lake has no {timeframe} bars of {symbol}"
+                f"{f' from {source}' if source else ''} in the interval asked for"
+            )
+        return found
+
+    def _stored(
+        self,
+        symbol: str,
+        timeframe: str,
+        start_ns: int | None,
+        end_ns: int | None,
+        source: str | None,
+    ) -> BarArrays | None:
+        table = self._catalog.ensure(tables.BARS)
+        where: BooleanExpression = And(EqualTo("symbol", symbol), EqualTo("timeframe", timeframe))
+        if source is not None:
+            where = And(where, EqualTo("source", source))
+        if start_ns is not None:
+            where = And(where, GreaterThanOrEqual("ts_event_ns", start_ns))
+        if end_ns is not None:
+            where = And(where, LessThan("ts_event_ns", end_ns))
+        rows = table.scan(row_filter=where, selected_fields=_COLUMNS).to_arrow()
+        if source is None and rows.num_rows:
+            counts = rows.group_by("source").aggregate([([], "count_all")])
+            best = counts.sort_by([("count_all", "descending"), ("source", "ascending")])
+            rows = rows.filter(pc.equal(rows["source"], best["source"][0]))
+        if not rows.num_rows:
+            return None
+        newest = _newest_revision(rows)
+        columns = {
+            name: newest[name].to_numpy() for name in ("open", "high", "low", "close", "volume")
+        }
+        return BarArrays(
+            symbol=symbol,
+            timeframe=timeframe,
+            ts_event_ns=newest["ts_event_ns"].to_numpy(),
+            snapshot_id=_snapshot_id(table),
+            **columns,
+        )
+
+    def sql(self, query: str) -> pa.Table:
+        """Return the answer of a SELECT over the lake's tables, run by DuckDB.
+
+        The query sees the lake's tables and nothing else of this machine.
+
+        Raises
+        ------
+        ConfigError
+            The query is wrong; the message is DuckDB's.
+        """
+        connection = duckdb.connect()
+        try:
+            folders = self._register(connection)
+            connection.execute("SET TimeZone = 'UTC'")
+            connection.execute(f"SET allowed_directories = {folders!r}")
+            connection.execute("SET enable_external_access = false")
+            connection.execute("SET lock_configuration = true")
+            relation = connection.sql(query)
+            if relation is None:
+                raise ConfigError("SQL: expected one query that answers with rows")
+            return relation.to_arrow_table()
+        except duckdb.Error as error:
+            raise ConfigError(f"SQL: {str(error).splitlines()[0]}") from error
+        finally:
+            connection.close()
+
+    def _register(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
+        folders = []
+        for table in TABLES:
+            try:
+                stored = self._catalog.load(table)
+            except NoSuchTableError:
+                continue
+            tasks = list(stored.scan().plan_files())
+            plain = all(
+                task.file.file_path.startswith("file://") and not task.delete_files
+                for task in tasks
+            )
+            if tasks and plain:
+                files = [task.file.file_path.removeprefix("file://") for task in tasks]
+                folders.append(stored.location().removeprefix("file://"))
+                connection.read_parquet(files).create_view(table.name)
+            else:
+                connection.register(table.name, stored.scan().to_arrow())
+        return folders
+
+    def facts(self) -> list[TableFacts]:
+        """Return what each table holds, in the order of the topology."""
+        answer = []
+        for table in TABLES:
+            stored = self._catalog.ensure(table)
+            files = [task.file for task in stored.scan().plan_files()]
+            first, last = self._extent(table) if files else (None, None)
+            answer.append(
+                TableFacts(
+                    table.name,
+                    sum(file.record_count for file in files),
+                    len(files),
+                    sum(file.file_size_in_bytes for file in files),
+                    first,
+                    last,
+                    _snapshot_id(stored),
+                )
+            )
+        return answer
+
+    def _extent(self, table: Table) -> tuple[int, int]:
+        row = self.sql(
+            f"SELECT min(epoch_ns({table.time})) AS low, max(epoch_ns({table.time})) AS high "  # noqa: S608 - names of the topology
+            f"FROM {table.name}"
+        ).to_pylist()[0]
+        return int(row["low"]), int(row["high"])
+
+    def watermarks(self, table: Table) -> dict[str, Watermark]:
+        """Return what the table holds of each source, by ``stream/lane/venue/bucket``."""
+        return read_watermarks(self._catalog.ensure(table).properties)
+
+
+def _newest_revision(rows: pa.Table) -> pa.Table:
+    rank = np.array([_PREFERENCE.get(channel, 0) for channel in rows["channel"].to_pylist()])
+    ts_event = rows["ts_event_ns"].to_numpy()
+    keys = (rows["revision"].to_numpy(), rows["ts_available_ns"].to_numpy(), rank, ts_event)
+    order = np.lexsort(keys)
+    sorted_ts = ts_event[order]
+    last = np.ones(len(order), dtype=bool)
+    last[:-1] = sorted_ts[1:] != sorted_ts[:-1]
+    return rows.take(pa.array(order[last]))
+
+
+def _snapshot_id(table: IcebergTable) -> str:
+    snapshot = table.current_snapshot()
+    return "" if snapshot is None else str(snapshot.snapshot_id)

@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+import pytest
+
+from tradelake.lake.catalog import LakeCatalog
+from tradelake.settings import LakeSettings
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    settings = LakeSettings(
+        environment="test",
+        catalog_uri=f"sqlite:///{tmp_path}/catalog.db",
+        warehouse=str(tmp_path / "warehouse"),
+    )
+    lake = LakeCatalog(settings)
+    lake.ensure_tables()
+    yield lake
+    lake.close()
