@@ -1,0 +1,170 @@
+"""Runs Lambda handlers in warm subprocesses."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from tradelake.local.emulator.children import Children, end
+from tradelake.local.emulator.worker import ANSWER
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionConfig:
+    """What decides whether a warm process can be used again.
+
+    Parameters
+    ----------
+    name : str
+        The function.
+    handler : str
+        ``<path without .py>.<name>`` below the project root, for instance
+        ``functions/validate/handler.handler``.
+    environment : tuple of (str, str)
+        The function's own variables, sorted.
+    """
+
+    name: str
+    handler: str
+    environment: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """An answer: the payload, whether it is an error, and what the handler printed."""
+
+    payload: Any
+    error: bool
+    log: str
+
+
+class FunctionRunner:
+    """Invokes handlers in warm processes, one event at a time each.
+
+    Parameters
+    ----------
+    children : Children
+        Owner of the subprocesses.
+    concurrency : int
+        Processes of one function at most; further invocations wait.
+    environment : Mapping of str to str
+        Variables below those of the function.
+    root : Path
+        Where handlers are looked up; also the working directory.
+    """
+
+    def __init__(
+        self, children: Children, concurrency: int, environment: Mapping[str, str], root: Path
+    ) -> None:
+        self._children = children
+        self._concurrency = concurrency
+        self._environment = environment
+        self._root = root
+        self._lock = threading.Lock()
+        self._idle: dict[FunctionConfig, list[subprocess.Popen[str]]] = {}
+        self._free: dict[str, threading.BoundedSemaphore] = {}
+
+    def invoke(
+        self, config: FunctionConfig, event: object, arn: str, timeout_s: float
+    ) -> Invocation:
+        """Hand one event to the handler.
+
+        An exception of the handler, its time-out and its process' death are answers with ``error``
+        set, shaped as Lambda shapes them.
+        """
+        with self._lock:
+            free = self._free.setdefault(config.name, threading.BoundedSemaphore(self._concurrency))
+        with free:
+            try:
+                process = self._take(config)
+            except (OSError, ValueError) as error:
+                return _failed("Runtime.InvalidEntrypoint", str(error), "")
+            request = {
+                "request_id": str(uuid4()),
+                "arn": arn,
+                "timeout_s": timeout_s,
+                "event": event,
+            }
+            invocation, alive = _exchange(process, request, timeout_s)
+            if alive:
+                with self._lock:
+                    self._idle.setdefault(config, []).append(process)
+            else:
+                process.wait()
+                self._children.finished(process)
+            return invocation
+
+    def _take(self, config: FunctionConfig) -> subprocess.Popen[str]:
+        """Take a warm process or start one; processes of an older configuration are ended."""
+        with self._lock:
+            outdated = [
+                known for known in self._idle if known.name == config.name and known != config
+            ]
+            ended = [process for known in outdated for process in self._idle.pop(known)]
+            warm = self._idle.get(config, [])
+            process = warm.pop() if warm else None
+        for old in ended:
+            end(old)
+            self._children.finished(old)
+        return process if process is not None else self._start(config)
+
+    def _start(self, config: FunctionConfig) -> subprocess.Popen[str]:
+        module, dot, name = config.handler.rpartition(".")
+        path = (self._root / f"{module}.py").resolve()
+        if not dot or not path.is_relative_to(self._root.resolve()):
+            raise ValueError(f"expected <path>.<name> below {self._root}, found {config.handler!r}")
+        command = [sys.executable, "-P", "-m", "tradelake.local.emulator.worker"]
+        return self._children.start(
+            [*command, str(path), name, config.name],
+            {**self._environment, **dict(config.environment)},
+            stdin=subprocess.PIPE,
+            cwd=self._root,
+        )
+
+
+def _exchange(
+    process: subprocess.Popen[str], request: Mapping[str, Any], timeout_s: float
+) -> tuple[Invocation, bool]:
+    """Send a request and read its answer; also returns whether the process can be used again."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    timed_out = threading.Event()
+
+    def stop() -> None:
+        timed_out.set()
+        end(process, grace_s=0.2)
+
+    timer = threading.Timer(timeout_s, stop)
+    timer.start()
+    log: list[str] = []
+    try:
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+        for line in process.stdout:
+            if line.startswith(ANSWER):
+                reply = json.loads(line[len(ANSWER) :])
+                return Invocation(reply["payload"], reply["error"], "\n".join(log)), True
+            if line != "\n":
+                log.append(line.rstrip("\n"))
+    finally:
+        timer.cancel()
+    text = "\n".join(log)
+    if timed_out.is_set():
+        message = f"{request['request_id']} Task timed out after {timeout_s:.2f} seconds"
+        return _failed("Sandbox.Timedout", message, text), False
+    message = f"{request['request_id']} the function's process ended, exit code {process.wait()}"
+    return _failed("Runtime.ExitError", message, text), False
+
+
+def _failed(kind: str, message: str, log: str) -> Invocation:
+    payload = {"errorMessage": message, "errorType": kind, "stackTrace": []}
+    return Invocation(payload, True, log)
