@@ -27,6 +27,16 @@ class Outgoing:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A record read from a stream; ``key`` is its partition key, ``sequence_number`` grows along a key."""
+
+    sequence_number: str
+    key: str
+    data: bytes
+    arrival_ns: int = 0
+
+
 class StreamWriter(Protocol):
     """Puts records on one stream."""
 

@@ -51,8 +51,6 @@ class LakeCatalog:
 
     def ensure_tables(self) -> None:
         """Create the namespace and every table of the topology that is missing."""
-        with suppress(NamespaceAlreadyExistsError):
-            self._catalog.create_namespace(self.namespace)
         for table in TABLES:
             self.ensure(table)
 
@@ -60,6 +58,8 @@ class LakeCatalog:
         """Return the Iceberg table, made when it is missing."""
         with suppress(NoSuchTableError):
             return self.load(table)
+        with suppress(NamespaceAlreadyExistsError):
+            self._catalog.create_namespace(self.namespace)
         try:
             return self._catalog.create_table(
                 (self.namespace, table.name),

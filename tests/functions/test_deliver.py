@@ -1,0 +1,96 @@
+"""The deliver function: real Kinesis envelopes in, rows in a real Iceberg table out."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from tradelake.errors import Transient
+from tradelake.lake.catalog import LakeCatalog
+from tradelake.lake.reader import LakeReader
+from tradelake.lake.writer import IcebergWriter
+from tradelake.market.records import Trade
+from tradelake.ports import Received
+from tradelake.settings import LakeSettings
+from tradelake.stream.envelope import Batch, encode_batch
+from tradelake.usecases.deliver import deliver_records
+
+TS = 1_700_000_000_000_000_000
+
+
+@pytest.fixture
+def catalog(tmp_path):
+    settings = LakeSettings(
+        environment="test",
+        catalog_uri=f"sqlite:///{tmp_path}/catalog.db",
+        warehouse=str(tmp_path / "warehouse"),
+    )
+    lake = LakeCatalog(settings)
+    lake.ensure_tables()
+    yield lake
+    lake.close()
+
+
+def record(seq, *records):
+    batch = Batch("live", "us", 1, 2, seq, 0, list(records))
+    return Received(str(1000 + seq), "2", encode_batch(batch), TS)
+
+
+def test_deliver_keeps_a_record_that_is_no_batch_in_quarantine_and_goes_on(catalog):
+    good = record(0, Trade("BTC/USD", TS, TS, 1, 100.0, 1.0))
+    bad = Received("2000", "2", b"\x07not a batch", TS)
+    outcome = deliver_records("clean", [bad, good], IcebergWriter(catalog))
+    assert outcome.failed_from is None
+    assert outcome.unreadable == 1
+    assert outcome.rows == {"trades": 1, "quarantine": 1}
+    raw = LakeReader(catalog).sql("SELECT raw, rule FROM quarantine").to_pylist()
+    assert raw == [{"raw": b"\x07not a batch", "rule": "envelope"}]
+
+
+def test_deliver_asks_for_everything_again_when_the_lake_refuses():
+    class Refusing:
+        def deliver(self, stream, batches):
+            raise Transient(f"{stream}: catalog is away")
+
+    outcome = deliver_records("clean", [record(0)], Refusing())
+    assert outcome.failed_from == 0
+    assert "catalog is away" in outcome.failure
+
+
+def test_handler_appends_the_events_batches_when_lambda_calls_it(tmp_path, monkeypatch):
+    from functions.deliver import handler as module
+
+    env = {
+        "TRADELAKE_ENVIRONMENT": "test",
+        "TRADELAKE_CATALOG_URI": f"sqlite:///{tmp_path}/catalog.db",
+        "TRADELAKE_WAREHOUSE": str(tmp_path / "warehouse"),
+    }
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    module._lake.cache_clear()
+    one = record(0, Trade("BTC/USD", TS, TS, 1, 100.0, 1.0))
+    event = {
+        "Records": [
+            {
+                "eventSource": "aws:kinesis",
+                "eventID": "shardId-000000000000:1000",
+                "eventSourceARN": "arn:aws:kinesis:eu-west-1:1:stream/tradelake-test-clean",
+                "kinesis": {
+                    "partitionKey": one.key,
+                    "sequenceNumber": one.sequence_number,
+                    "data": base64.b64encode(one.data).decode(),
+                    "approximateArrivalTimestamp": TS / 1e9,
+                },
+            }
+        ]
+    }
+    try:
+        assert module.handler(event, None) == {"batchItemFailures": []}
+        assert module.handler(event, None) == {"batchItemFailures": []}
+        from tradelake.bootstrap import wire_lake_reader
+
+        answer = wire_lake_reader(env).sql("SELECT count(*) AS n FROM trades")
+        assert answer.to_pylist() == [{"n": 1}]
+    finally:
+        module._lake.cache_clear()
