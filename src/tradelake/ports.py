@@ -29,7 +29,7 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A record read from a stream; ``key`` is its partition key, ``sequence_number`` grows along a key."""
+    """A record read from a stream; ``sequence_number`` grows along a partition key."""
 
     sequence_number: str
     key: str

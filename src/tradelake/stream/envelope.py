@@ -72,7 +72,7 @@ _RECORD_DECODER: Final[msgspec.msgpack.Decoder[Record]] = msgspec.msgpack.Decode
 
 
 def encode_batch(batch: Batch, *, compress_above: int = 1024) -> bytes:
-    """Encode a batch; bodies over ``compress_above`` bytes are compressed when that makes them smaller."""
+    """Encode a batch; bodies over ``compress_above`` bytes are compressed where that helps."""
     body = _ENCODER.encode(batch)
     if len(body) > compress_above:
         packed = zlib.compress(body, 1)
@@ -98,7 +98,7 @@ def decode_batch(data: bytes) -> Batch:
         if data[1] & FLAG_ZLIB:
             body = zlib.decompress(body)
         return _DECODER.decode(body)
-    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidData(
             "envelope", f"expected a micro-batch of {len(data)} bytes: {error}"
         ) from error

@@ -1,6 +1,7 @@
 """What Lambda hands a function that reads a Kinesis stream, and the answer it expects.
 
-Both are the service's own forms, so that the local event-source mapping and AWS call the same handlers.
+Both are the service's own forms, so that the local event-source mapping and AWS call the same
+handlers.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ def received_records(event: Mapping[str, Any]) -> list[Received]:
     Parameters
     ----------
     event : mapping
-        ``{"Records": [{"kinesis": {"sequenceNumber", "partitionKey", "data", "approximateArrivalTimestamp"}}]}``;
-        ``data`` is base64, the arrival is in seconds.
+        ``{"Records": [{"kinesis": {"sequenceNumber", "partitionKey", "data",
+        "approximateArrivalTimestamp"}}]}``; ``data`` is base64, the arrival is in seconds.
 
     Raises
     ------
@@ -79,8 +80,8 @@ def batch_answer(received: Sequence[Received], failed_from: int | None) -> dict[
     received : sequence of Received
         The records of the invocation.
     failed_from : int or None
-        Index of the first record that was not dealt with; Lambda hands over that one and every later one again.
-        None: everything was dealt with.
+        Index of the first record that was not dealt with; Lambda hands over that one and every
+        later one again. None: everything was dealt with.
 
     Examples
     --------

@@ -1,0 +1,232 @@
+"""Apply the quality rules to micro-batches: pass on to clean, or to quarantine.
+
+Every batch that comes in goes out on clean with the same stamp and order, less what was rejected
+(it may be empty then: its watermark still counts). What was rejected goes out on quarantine in a
+batch with the same stamp.
+
+**Quarantine first, then clean.** Neither order can lose or double: what was not answered for is
+handed over again, the rules are pure, so the same two batches come out again under the same stamp,
+and readers skip positions at or before their watermark. Putting quarantine first adds an invariant
+that an audit can use: whoever sees position p on clean can rely on the rejects of p being durable,
+so sent = stored + quarantined holds at every position of clean.
+
+**A record that is no batch at all** becomes one ``Rejected`` with the raw bytes, in a source of its
+own (see :func:`unreadable_batch`), and never holds up the stream.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from tradelake.errors import InvalidData, Transient
+from tradelake.market.channels import UNKNOWN
+from tradelake.market.records import Record, Rejected, Unreadable, channel_of
+from tradelake.ports import Outgoing, Received, StreamWriter
+from tradelake.stream.envelope import Batch, decode_batch, encode_batch, encode_record
+from tradelake.stream.quality import Reject, findings, first_reject
+
+BATCHES_A_PUT: Final = 100
+"""Batches put together; a failure is answered from the first batch of the put that failed."""
+MAX_RAW_BYTES: Final = 900_000
+"""Bytes kept of a record that is no batch: wrapped, it must fit into a Kinesis record of 1 MiB."""
+_INT64: Final = 2**63
+_INT32: Final = 2**31
+_STAMP_BITS: Final = 126
+_NUMERIC_KEYS: Final = 2**20
+
+
+class Validated(msgspec.Struct, kw_only=True):
+    """Counts of one invocation; ``failed_from`` is the first record to be handed over again."""
+
+    batches: int = 0
+    records: int = 0
+    clean: int = 0
+    rejected: dict[str, int] = msgspec.field(default_factory=dict)
+    flagged: dict[str, int] = msgspec.field(default_factory=dict)
+    failed_from: int | None = None
+    failure: str = ""
+
+
+class _Pair(msgspec.Struct, frozen=True):
+    clean: Outgoing | None
+    quarantine: Outgoing | None
+    records: int
+    rejected: Counter[str]
+    flagged: Counter[str]
+
+
+def validate_records(
+    received: Sequence[Received], clean: StreamWriter, quarantine: StreamWriter
+) -> Validated:
+    """Validate records of the ticks stream and pass them on; returns counts.
+
+    Parameters
+    ----------
+    received : sequence of Received
+        As read from the stream; records of equal key in order.
+    clean, quarantine : StreamWriter
+        Where batches go, under the key ``str(bucket)``.
+    """
+    outcome = Validated(batches=len(received))
+    rejected: Counter[str] = Counter()
+    flagged: Counter[str] = Counter()
+    for start in range(0, len(received), BATCHES_A_PUT):
+        pairs = [_divide(record) for record in received[start : start + BATCHES_A_PUT]]
+        try:
+            _put(quarantine, [pair.quarantine for pair in pairs])
+            _put(clean, [pair.clean for pair in pairs])
+        except Transient as error:
+            outcome.failed_from = start
+            outcome.failure = str(error)
+            break
+        for pair in pairs:
+            outcome.records += pair.records
+            outcome.clean += pair.records - pair.rejected.total()
+            rejected.update(pair.rejected)
+            flagged.update(pair.flagged)
+    outcome.rejected = dict(rejected)
+    outcome.flagged = dict(flagged)
+    return outcome
+
+
+def _put(writer: StreamWriter, records: Sequence[Outgoing | None]) -> None:
+    there = [record for record in records if record is not None]
+    if there:
+        writer.put(there)
+
+
+def _divide(received: Received) -> _Pair:
+    try:
+        batch = decode_batch(received.data)
+        _check_stamp(batch)
+    except InvalidData as error:
+        bad = unreadable_batch(received, error)
+        return _Pair(None, _outgoing(bad), 1, Counter({error.rule: 1}), Counter())
+    passed, rejects, flagged = divide_batch(batch)
+    untouched = not rejects.records
+    return _Pair(
+        Outgoing(str(batch.bucket), received.data if untouched else encode_batch(passed)),
+        None if untouched else _outgoing(rejects),
+        len(batch.records),
+        Counter(record.rule for record in rejects.records if isinstance(record, Rejected)),
+        flagged,
+    )
+
+
+def _outgoing(batch: Batch) -> Outgoing:
+    return Outgoing(str(batch.bucket), encode_batch(batch))
+
+
+def divide_batch(batch: Batch) -> tuple[Batch, Batch, Counter[str]]:
+    """Return what passes, what is rejected, both under the batch's stamp, and flags by rule.
+
+    The second batch holds one ``Rejected`` for each rejected record; ``position`` is the record's
+    index in ``batch``.
+    """
+    passed: list[Record] = []
+    rejects: list[Record] = []
+    flagged: Counter[str] = Counter()
+    for position, record in enumerate(batch.records):
+        found = findings(record)
+        if not found:
+            passed.append(record)
+            continue
+        reject = first_reject(found)
+        if reject is None:
+            passed.append(record)
+            flagged.update(finding.rule for finding in found)
+        else:
+            rejects.append(_rejected(record, reject, position))
+    return (
+        msgspec.structs.replace(batch, records=passed),
+        msgspec.structs.replace(batch, records=rejects),
+        flagged,
+    )
+
+
+def _rejected(record: Record, reject: Reject, position: int) -> Rejected:
+    if isinstance(record, Rejected):
+        return msgspec.structs.replace(record, position=position)
+    raw = record.raw if isinstance(record, Unreadable) else encode_record(record)
+    return Rejected(
+        symbol=record.symbol,
+        ts_event=0 if isinstance(record, Unreadable) else _storable(record.ts_event),
+        ts_ingest=_storable(record.ts_ingest),
+        channel=channel_of(record),
+        rule=reject.rule,
+        reason=reject.reason,
+        raw=raw,
+        position=position,
+    )
+
+
+def _storable(ts_ns: int) -> int:
+    return ts_ns if -_INT64 <= ts_ns < _INT64 else 0
+
+
+def _check_stamp(batch: Batch) -> None:
+    fits = (
+        0 <= batch.epoch < _INT64
+        and 0 <= batch.seq < _INT64
+        and 0 <= batch.bucket < _INT32
+        and -_INT64 <= batch.watermark_ns < _INT64
+    )
+    if not fits or not batch.venue or "/" in batch.venue:
+        stamp = (batch.lane, batch.venue, batch.epoch, batch.bucket, batch.seq, batch.watermark_ns)
+        raise InvalidData("envelope", f"expected a stamp of signed integers >= 0, found {stamp}")
+
+
+def unreadable_batch(received: Received, error: InvalidData) -> Batch:
+    """Return the quarantine batch for a record that is no micro-batch.
+
+    It has no stamp of its own, and a reader of quarantine drops a position that does not grow along
+    its source. So the source and position are made of what Kinesis says about the record and
+    redelivery repeats:
+
+    - source: bucket ``-1 - key`` of venue ``unknown``, apart from every real bucket. One per
+      partition key, because the key is the widest thing along which records are handed over in
+      order: a shard's keys are worked on concurrently (parallelisation factor), two shards always
+      are, and with one source for several of them a later position could overtake an earlier one,
+      which would then be taken for a repeat and lost.
+    - position: the Kinesis sequence number, which grows along a key, through resharding too. It has
+      186 bits and (epoch, seq) 126; the top 126 hold the shard's creation and the record's index,
+      the rest time and shard again. A number that fits is kept whole.
+
+    The raw bytes are kept up to ``MAX_RAW_BYTES``; the reason says so where more came.
+    """
+    number = int(received.sequence_number)
+    number >>= max(0, number.bit_length() - _STAMP_BITS)
+    reason = f"{error.reason}; Kinesis record {received.sequence_number}, key {received.key!r}"
+    if len(received.data) > MAX_RAW_BYTES:
+        reason += f"; first {MAX_RAW_BYTES} of {len(received.data)} bytes kept"
+    rejected = Rejected(
+        symbol="",
+        ts_event=0,
+        ts_ingest=received.arrival_ns,
+        channel=UNKNOWN,
+        rule=error.rule,
+        reason=reason,
+        raw=received.data[:MAX_RAW_BYTES],
+        position=0,
+    )
+    return Batch(
+        lane="live",
+        venue=UNKNOWN,
+        epoch=number >> 63,
+        bucket=-1 - _key_number(received.key),
+        seq=number & (_INT64 - 1),
+        watermark_ns=-_INT64,
+        records=[rejected],
+    )
+
+
+def _key_number(key: str) -> int:
+    """Return a number below 2**30 + 2**20: bucket keys are their number, others are hashed."""
+    if key.isascii() and key.isdigit() and int(key) < _NUMERIC_KEYS:
+        return int(key)
+    return _NUMERIC_KEYS + zlib.crc32(key.encode()) % 2**30

@@ -1,0 +1,188 @@
+"""The validate function: nothing lost, nothing held up, order and stamps kept."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.functions.kinesis import StreamInMemory, kinesis_event, sequence
+from tradelake.adapters.aws.kinesis_events import batch_answer, received_records
+from tradelake.errors import InvalidData
+from tradelake.market.records import Quote, Trade, Unreadable
+from tradelake.ports import Received
+from tradelake.stream.envelope import Batch, decode_record, encode_batch
+from tradelake.usecases.validate import MAX_RAW_BYTES, unreadable_batch, validate_records
+
+T = 1_723_161_600_000_000_000
+GOOD = Trade("BTC/USD", T, T, 1, 61000.0, 0.5)
+BAD = Trade("BTC/USD", T, T, 2, -1.0, 0.5)
+CROSSED = Quote("BTC/USD", T, T, 11.0, 1.0, 10.0, 1.0)
+MUTE = Unreadable("", T, "trades", "no price", b"\x81\xa1p")
+
+
+def batch(seq, *records, bucket=3):
+    return Batch("live", "us", 5, bucket, seq, T + seq, list(records))
+
+
+def received(*batches):
+    return [Received(sequence(i), str(b.bucket), encode_batch(b), T) for i, b in enumerate(batches)]
+
+
+def run(*batches):
+    clean, quarantine = StreamInMemory(), StreamInMemory()
+    return validate_records(received(*batches), clean, quarantine), clean, quarantine
+
+
+def test_a_clean_batch_passes_byte_for_byte_under_its_bucket():
+    outcome, clean, quarantine = run(batch(0, GOOD), batch(1))
+    assert [(r.key, r.data) for r in clean.records] == [
+        ("3", encode_batch(batch(0, GOOD))),
+        ("3", encode_batch(batch(1))),
+    ]
+    assert quarantine.records == []
+    assert (outcome.batches, outcome.records, outcome.clean, outcome.failed_from) == (2, 1, 1, None)
+
+
+def test_a_rejected_record_goes_to_quarantine_with_its_bytes_and_index_and_its_neighbours_pass():
+    outcome, clean, quarantine = run(batch(7, GOOD, BAD, CROSSED, GOOD, MUTE))
+    assert clean.batches() == [batch(7, GOOD, GOOD)]
+    (rejects,) = quarantine.batches()
+    assert (rejects.position, rejects.source_key, rejects.watermark_ns) == (
+        (5, 7),
+        "live/us/3",
+        T + 7,
+    )
+    assert [(r.rule, r.position, r.channel) for r in rejects.records] == [
+        ("price_not_positive", 1, "trades"),
+        ("crossed", 2, "quotes"),
+        ("unreadable", 4, "trades"),
+    ]
+    assert [decode_record(r.raw) for r in rejects.records[:2]] == [BAD, CROSSED]
+    assert rejects.records[2].raw == MUTE.raw
+    assert outcome.rejected == {"price_not_positive": 1, "crossed": 1, "unreadable": 1}
+    assert outcome.clean == 2
+
+
+def test_a_batch_goes_on_empty_when_every_record_is_rejected():
+    _, clean, _ = run(batch(0, BAD))
+    assert clean.batches() == [batch(0)]
+
+
+def test_an_odd_record_is_kept_and_counted():
+    outcome, clean, quarantine = run(batch(0, Trade("BTC/USD", T, T, 1, 5.0, 0.0)))
+    assert outcome.flagged == {"zero_size": 1}
+    assert len(clean.batches()[0].records) == 1
+    assert quarantine.records == []
+
+
+def test_a_record_that_is_no_batch_goes_to_quarantine_and_the_stream_goes_on():
+    rubbish = Received(sequence(0), "3", b"\x07rubbish", T)
+    clean, quarantine = StreamInMemory(), StreamInMemory()
+    outcome = validate_records([rubbish, *received(batch(0, GOOD))], clean, quarantine)
+    assert clean.batches() == [batch(0, GOOD)]
+    (rejects,) = quarantine.batches()
+    assert rejects.source_key == "live/unknown/-4"
+    (record,) = rejects.records
+    assert (record.raw, record.rule, record.channel, record.symbol) == (
+        b"\x07rubbish",
+        "envelope",
+        "unknown",
+        "",
+    )
+    assert sequence(0) in record.reason
+    assert outcome.rejected == {"envelope": 1}
+    assert outcome.failed_from is None
+
+
+@pytest.mark.parametrize(
+    "stamp",
+    [{"seq": -1}, {"bucket": -2}, {"epoch": 2**63}, {"bucket": 2**31}, {"venue": ""}],
+)
+def test_a_batch_is_quarantined_whole_when_its_stamp_cannot_be_stored(stamp):
+    broken = msgspec.structs.replace(batch(0, GOOD), **stamp)
+    _, clean, quarantine = run(broken)
+    assert clean.records == []
+    assert quarantine.batches()[0].records[0].rule == "envelope"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_passed_on_or_quarantined_and_never_raise(data):
+    clean, quarantine = StreamInMemory(), StreamInMemory()
+    outcome = validate_records([Received("7", "0", data, T)], clean, quarantine)
+    assert outcome.failed_from is None
+    assert len(clean.records) + len(quarantine.records) >= 1
+
+
+@given(st.lists(st.integers(0, 2**70), unique=True, min_size=2, max_size=6))
+def test_positions_of_unreadable_records_grow_with_the_kinesis_sequence_number(indices):
+    error = InvalidData("envelope", "no")
+    stamps = [unreadable_batch(Received(sequence(i), "k", b"", T), error) for i in sorted(indices)]
+    positions = [stamp.position for stamp in stamps]
+    assert positions == sorted(set(positions))
+    assert all(0 <= part < 2**63 for position in positions for part in position)
+
+
+def test_unreadable_records_of_different_keys_have_sources_of_their_own():
+    error = InvalidData("envelope", "no")
+    keys = [*map(str, range(64)), "x", "y", "-1", "٣", str(2**40)]
+    sources = {unreadable_batch(Received("1", key, b"", T), error).bucket for key in keys}
+    assert len(sources) == len(keys)
+    assert all(-(2**31) <= bucket < 0 for bucket in sources)
+
+
+def test_an_unreadable_record_is_cut_and_says_so_when_it_would_not_fit():
+    data = b"\x09" * (MAX_RAW_BYTES + 1)
+    stamped = unreadable_batch(Received("1", "0", data, T), InvalidData("envelope", "no"))
+    assert len(stamped.records[0].raw) == MAX_RAW_BYTES
+    assert f"first {MAX_RAW_BYTES} of {len(data)} bytes" in stamped.records[0].reason
+
+
+def test_quarantine_is_durable_before_clean_when_clean_refuses():
+    clean, quarantine = StreamInMemory(), StreamInMemory()
+    clean.refuse_next()
+    outcome = validate_records(received(batch(0, GOOD, BAD)), clean, quarantine)
+    assert outcome.failed_from == 0
+    assert "refused" in outcome.failure
+    assert len(quarantine.records) == 1
+    assert outcome.records == 0
+
+
+def test_work_begins_again_at_the_put_that_was_refused():
+    clean, quarantine = StreamInMemory(), StreamInMemory()
+    clean.accept_next()
+    clean.refuse_next(after=20)
+    given_ = received(*[batch(seq, GOOD) for seq in range(250)])
+    outcome = validate_records(given_, clean, quarantine)
+    assert outcome.failed_from == 100
+    assert outcome.clean == 100
+    answer = batch_answer(given_, outcome.failed_from)
+    assert answer == {"batchItemFailures": [{"itemIdentifier": sequence(100)}]}
+    validate_records(given_[100:], clean, quarantine)
+    assert first_occurrences(clean) == [batch(seq, GOOD) for seq in range(250)]
+
+
+def first_occurrences(stream):
+    """What a reader takes that skips positions at or before its watermark."""
+    taken, last = [], {}
+    for read in stream.batches():
+        if read.position > last.get(read.source_key, (-1, -1)):
+            taken.append(read)
+            last[read.source_key] = read.position
+    return taken
+
+
+def test_the_event_of_kinesis_is_decoded_in_order():
+    decoded = received_records(kinesis_event([("3", b"a"), ("4", b"b")]))
+    assert [(r.key, r.data, r.sequence_number) for r in decoded] == [
+        ("3", b"a", sequence(0)),
+        ("4", b"b", sequence(1)),
+    ]
+    assert decoded[0].arrival_ns == 1_723_161_600_123_000_000
+
+
+@pytest.mark.parametrize(
+    "event", [{}, {"Records": [{"s3": {}}]}, {"Records": [{"kinesis": {"data": "%"}}]}]
+)
+def test_an_event_of_another_service_is_refused(event):
+    with pytest.raises(InvalidData, match="expected Records"):
+        received_records(event)
