@@ -1,1 +1,1 @@
-"""Orders, matching, broker rules, costs and accounting. Pure; the hot path is compiled."""
+"""Orders, matching, broker rules, costs and accounting: one matching core for everything that fills. Pure, compiled."""

@@ -1,0 +1,163 @@
+"""Runs a strategy over bars through the matching core."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tradelake.backtest.result import BacktestResult, Trades
+from tradelake.errors import ConfigError, InsufficientData, InvalidData
+from tradelake.execution.outcome import RoundTrips
+from tradelake.execution.rules import ALPACA_QUANTITY_STEP, ALPACA_TAKER_BPS, Rules
+from tradelake.market.arrays import BarArrays, FloatArray
+from tradelake.strategies.api import Strategy, Trained
+
+
+def run(
+    bars: BarArrays,
+    strategy: Strategy,
+    *,
+    cash: float = 10_000.0,
+    fee_bps: float = ALPACA_TAKER_BPS,
+    slippage_bps: float = 5.0,
+    allow_short: bool = False,
+    quantity_step: float = ALPACA_QUANTITY_STEP,
+    flat_at_end: bool = False,
+) -> BacktestResult:
+    """Return the account of ``strategy`` on ``bars``.
+
+    A target decided at a bar's close is filled whole at the next bar's open, ``slippage_bps`` worse than it; the fee is
+    taken in the asset received. A target equal to the last one keeps the position. The last bar's target is not filled;
+    what is held then is valued at its close.
+
+    Parameters
+    ----------
+    bars : BarArrays
+        At least two bars.
+    strategy : Strategy
+        Decides the targets.
+    cash : float
+        Quote units at the start.
+    fee_bps, slippage_bps : float
+        Basis points of each fill.
+    allow_short : bool
+        False reduces a negative target to flat and counts a reject, as at Alpaca.
+    quantity_step : float
+        Increment of orders, base units; 0 for none.
+    flat_at_end : bool
+        True leaves any position at the last bar's open, so that the cost of leaving is in the result.
+
+    Raises
+    ------
+    InsufficientData
+        Fewer than two bars.
+    ConfigError
+        Bad cash, cost or limit; or the strategy was trained on data of these bars.
+    InvalidData
+        Rule ``strategy``: it raised; rule ``signal``: a target is NaN after the first number, infinite or outside
+        [-1, 1]. Both name strategy, symbol, time and value.
+    """
+    rules = Rules(fee_bps, slippage_bps, allow_short, quantity_step)
+    if not math.isfinite(cash) or cash <= 0.0:
+        raise ConfigError(f"cash: expected a finite positive number; found {cash}")
+    if len(bars) < 2:
+        raise InsufficientData(
+            f"{strategy.name} on {bars.symbol} {bars.timeframe}: expected at least 2 bars; found {len(bars)}"
+        )
+    refuse_trained_bars(bars, strategy)
+    targets = _targets(bars, strategy)
+    if flat_at_end:
+        targets[-2] = 0.0
+
+    from tradelake.execution import step  # compiled: loaded by those who run only
+
+    simulation = step.simulate(bars.open, bars.close, targets, cash, rules)
+    close_ns = bars.close_ns
+    return BacktestResult(
+        strategy=strategy.name,
+        symbol=bars.symbol,
+        timeframe=bars.timeframe,
+        snapshot_id=bars.snapshot_id,
+        parameters=dict(strategy.parameters),
+        start_ns=int(bars.ts_event_ns[0]),
+        end_ns=int(close_ns[-1]),
+        close_ns=close_ns,
+        equity=simulation.equity,
+        positions=simulation.position,
+        trades=_trades(bars, simulation.trips),
+        cash=float(cash),
+        fees=simulation.fees,
+        notional=simulation.notional,
+        n_fills=simulation.fills,
+        n_rejects=simulation.rejects,
+        realism=_realism(rules),
+    )
+
+
+def refuse_trained_bars(bars: BarArrays, strategy: Strategy) -> None:
+    """Refuse bars that a strategy's model was trained on.
+
+    Raises
+    ------
+    ConfigError
+        The first bar opens before the end of the training data.
+    """
+    if isinstance(strategy, Trained) and bars.ts_event_ns[0] < strategy.train_end_ns:
+        raise ConfigError(
+            f"strategy {strategy.name} on {bars.symbol}: its model was trained on data up to "
+            f"{strategy.train_end_ns} ns; expected bars from there on, found the first at "
+            f"{bars.ts_event_ns[0]} ns: results on training data say nothing"
+        )
+
+
+def _targets(bars: BarArrays, strategy: Strategy) -> FloatArray:
+    try:
+        raw = strategy.signals(bars)
+    except Exception as error:
+        raise InvalidData(
+            "strategy",
+            f"{strategy.name} on {bars.symbol} {bars.timeframe}: {type(error).__name__}: {error}",
+        ) from error
+    targets = np.array(raw, dtype=np.float64)
+    if targets.shape != (len(bars),):
+        raise InvalidData(
+            "signal",
+            f"{strategy.name} on {bars.symbol}: expected one target for each of {len(bars)} bars; "
+            f"found shape {targets.shape}",
+        )
+    number = ~np.isnan(targets)
+    first = int(np.argmax(number)) if number.any() else 0
+    targets[:first] = 0.0
+    bad = ~(np.abs(targets) <= 1.0)
+    if bad.any():
+        where = int(np.argmax(bad))
+        raise InvalidData(
+            "signal",
+            f"{strategy.name} on {bars.symbol}: expected a target in [-1, 1]; found {targets[where]} "
+            f"for bar {where} that closes at {bars.close_ns[where]} ns",
+        )
+    return targets
+
+
+def _trades(bars: BarArrays, trips: RoundTrips) -> Trades:
+    exit_ns = bars.ts_event_ns[trips.exit_bar]
+    exit_ns[trips.is_open] = bars.close_ns[-1]
+    return Trades(
+        bars.ts_event_ns[trips.entry_bar],
+        exit_ns,
+        trips.quantity,
+        trips.entry_price,
+        trips.exit_price,
+        trips.pnl,
+        trips.fees,
+        trips.is_open,
+    )
+
+
+def _realism(rules: Rules) -> str:
+    return (
+        f"bars: market orders filled whole at the next open; slippage {rules.slippage_bps:g} bps; fee "
+        f"{rules.fee_bps:g} bps in the asset received; {'shorts allowed' if rules.allow_short else 'no shorts'}; "
+        f"quantity step {rules.quantity_step:g}; no spread, impact, partial fills, latency or volume cap"
+    )

@@ -1,0 +1,138 @@
+"""Bars of one symbol as columns, checked once so that everything behind may trust them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tradelake.errors import InvalidData
+from tradelake.market.timeframes import timeframe_ns
+
+FloatArray: TypeAlias = npt.NDArray[np.float64]
+IntArray: TypeAlias = npt.NDArray[np.int64]
+
+PRICE_COLUMNS = ("open", "high", "low", "close")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BarArrays:
+    """Bars of one symbol and timeframe as read-only numpy columns of equal length, oldest first.
+
+    Parameters
+    ----------
+    symbol : str
+        Pair, for instance ``BTC/USD``.
+    timeframe : str
+        One of :data:`tradelake.market.timeframes.TIMEFRAMES`.
+    ts_event_ns : IntArray
+        Open of each bar, ns since 1970 UTC, strictly increasing. Bars may be missing.
+    open, high, low, close : FloatArray
+        Quote units, finite and positive.
+    volume : FloatArray
+        Base units, finite and not negative.
+    snapshot_id : str
+        Which state of the lake the bars were read from; empty where they come from elsewhere.
+
+    Raises
+    ------
+    InvalidData
+        Rules ``timeframe``, ``shape``, ``price``, ``volume`` and ``order``; the message names the first bad bar.
+    """
+
+    symbol: str
+    timeframe: str
+    ts_event_ns: IntArray
+    open: FloatArray
+    high: FloatArray
+    low: FloatArray
+    close: FloatArray
+    volume: FloatArray
+    snapshot_id: str = ""
+
+    def __post_init__(self) -> None:
+        timeframe_ns(self.timeframe)
+        object.__setattr__(self, "ts_event_ns", _integers(self.ts_event_ns))
+        for name in (*PRICE_COLUMNS, "volume"):
+            object.__setattr__(self, name, _read_only(getattr(self, name), np.float64))
+        self._check_shapes()
+        for name in PRICE_COLUMNS:
+            column = getattr(self, name)
+            self._refuse(
+                ~(np.isfinite(column) & (column > 0.0)),
+                "price",
+                f"expected a finite positive {name}",
+                column,
+            )
+        self._refuse(
+            ~(np.isfinite(self.volume) & (self.volume >= 0.0)),
+            "volume",
+            "expected a finite volume of 0 or more",
+            self.volume,
+        )
+        backwards = np.zeros(len(self), dtype=np.bool_)
+        backwards[1:] = np.diff(self.ts_event_ns) <= 0
+        self._refuse(backwards, "order", "expected ts_event_ns to increase", self.ts_event_ns)
+
+    def __len__(self) -> int:
+        return int(self.ts_event_ns.shape[0])
+
+    @property
+    def close_ns(self) -> IntArray:
+        """Close of each bar, ns since 1970 UTC: its open plus the timeframe; the first instant it may be used."""
+        return self.ts_event_ns + timeframe_ns(self.timeframe)
+
+    def slice(self, start_ns: int, end_ns: int) -> BarArrays:
+        """Bars with ``start_ns <= ts_event_ns < end_ns``; the columns are views."""
+        first, last = np.searchsorted(self.ts_event_ns, (start_ns, end_ns), side="left")
+        return self.take(int(first), max(int(first), int(last)))
+
+    def take(self, first: int, last: int) -> BarArrays:
+        """Bars number ``first`` to ``last - 1``; the columns are views."""
+        part = slice(first, last)
+        return BarArrays(
+            self.symbol,
+            self.timeframe,
+            self.ts_event_ns[part],
+            self.open[part],
+            self.high[part],
+            self.low[part],
+            self.close[part],
+            self.volume[part],
+            self.snapshot_id,
+        )
+
+    def _check_shapes(self) -> None:
+        shapes = {
+            name: getattr(self, name).shape for name in ("ts_event_ns", *PRICE_COLUMNS, "volume")
+        }
+        if len(set(shapes.values())) != 1 or self.ts_event_ns.ndim != 1:
+            raise InvalidData(
+                "shape", f"expected columns of one equal length; found {shapes} for {self.symbol}"
+            )
+
+    def _refuse(
+        self, bad: npt.NDArray[np.bool_], rule: str, expected: str, column: npt.NDArray[np.generic]
+    ) -> None:
+        if bad.any():
+            where = int(np.argmax(bad))
+            raise InvalidData(
+                rule,
+                f"{expected}; found {column[where]} in {self.symbol} {self.timeframe} bar {where} "
+                f"at {self.ts_event_ns[where]} ns",
+            )
+
+
+def _integers(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in "iu":
+        raise InvalidData("order", f"expected integer nanoseconds; found dtype {array.dtype}")
+    return _read_only(array, np.int64)
+
+
+def _read_only(values: npt.ArrayLike, dtype: type[np.generic]) -> npt.NDArray[np.generic]:
+    view = np.ascontiguousarray(values, dtype=dtype).view()
+    view.flags.writeable = False
+    return view

@@ -1,0 +1,204 @@
+"""The strategies that come with the package, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from tradelake.errors import ConfigError
+from tradelake.features.rolling import rolling_max, rolling_mean, rolling_min, rolling_std
+from tradelake.market.arrays import BarArrays, FloatArray
+from tradelake.strategies import classifier
+from tradelake.strategies.api import Parameter, Predictor, Strategy, Value, resolve
+
+Rule: TypeAlias = Callable[[BarArrays, Mapping[str, Value]], FloatArray]
+
+TIE: Final = 1e-9
+"""Averages closer than this fraction of the price are equal: rounding of flat prices must not look like a cross."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A strategy of the library: how to build it and what it can be told.
+
+    Parameters
+    ----------
+    name : str
+        Name in the library.
+    doc : str
+        What it does, one line.
+    parameters : tuple of Parameter
+        What it can be told.
+    rule : callable, optional
+        Targets of bars under parameters; None where a predictor decides.
+    ascending : tuple of str
+        Parameters each of which must be less than the next.
+    """
+
+    name: str
+    doc: str
+    parameters: tuple[Parameter, ...] = ()
+    rule: Rule | None = None
+    ascending: tuple[str, ...] = ()
+
+    def check(self, given: Mapping[str, object]) -> Mapping[str, Value]:
+        """Return all parameters, defaults filled in.
+
+        Raises
+        ------
+        ConfigError
+            Unknown name, value out of range, or values out of order.
+        """
+        values = resolve(self.name, self.parameters, given)
+        for lower, upper in zip(self.ascending, self.ascending[1:], strict=False):
+            if not values[lower] < values[upper]:
+                raise ConfigError(
+                    f"strategy {self.name}: parameter {lower}: expected less than {upper} = "
+                    f"{values[upper]}; found {values[lower]}"
+                )
+        return MappingProxyType(values)
+
+
+@dataclass(frozen=True, slots=True)
+class RuleStrategy:
+    """A strategy whose targets are a function of bars and parameters."""
+
+    name: str
+    parameters: Mapping[str, Value]
+    rule: Rule
+
+    def signals(self, bars: BarArrays) -> FloatArray:
+        """Targets, shape (n,)."""
+        return self.rule(bars, self.parameters)
+
+
+def _hold(events: FloatArray) -> FloatArray:
+    """Carry each event forward; flat before the first. NaN is no event."""
+    if events.size == 0:
+        return events
+    last = np.maximum.accumulate(np.where(np.isnan(events), 0, np.arange(events.size)))
+    held = events[last]
+    return np.where(np.isnan(held), 0.0, held)
+
+
+def _previous(values: FloatArray) -> FloatArray:
+    return np.concatenate(([np.nan], values[:-1]))
+
+
+def _buy_and_hold(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
+    return np.full(len(bars), parameters["fraction"], dtype=np.float64)
+
+
+def _sma_cross(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
+    fast = rolling_mean(bars.close, int(parameters["fast"]))
+    slow = rolling_mean(bars.close, int(parameters["slow"]))
+    difference = fast - slow
+    side = np.sign(difference)
+    side[~(np.abs(difference) > TIE * slow)] = np.nan
+    side = _hold(side)
+    before = np.concatenate(([0.0], side[:-1]))
+    events = np.where(side > 0.0, 1.0, parameters["below"])
+    events[(side == before) | (before == 0.0)] = np.nan
+    return _hold(events)
+
+
+def _donchian(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
+    ceiling = _previous(rolling_max(bars.high, int(parameters["entry"])))
+    floor = _previous(rolling_min(bars.low, int(parameters["exit"])))
+    events = np.full(len(bars), np.nan)
+    events[bars.close < floor] = 0.0
+    events[bars.close > ceiling] = 1.0
+    return _hold(events)
+
+
+def _bollinger_reversion(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
+    window = int(parameters["window"])
+    mean = rolling_mean(bars.close, window)
+    band = parameters["width"] * rolling_std(bars.close, window)
+    events = np.full(len(bars), np.nan)
+    events[bars.close >= mean * (1.0 - TIE)] = 0.0
+    events[bars.close < mean * (1.0 - TIE) - band] = 1.0
+    return _hold(events)
+
+
+_WINDOW_HIGH: Final = 100_000
+
+STRATEGIES: Final[Mapping[str, Entry]] = MappingProxyType(
+    {
+        entry.name: entry
+        for entry in (
+            Entry(
+                "buy_and_hold",
+                "buys at the second bar's open and stays",
+                (Parameter("fraction", float, 1.0, 0.0, 1.0, "of equity"),),
+                _buy_and_hold,
+            ),
+            Entry(
+                "sma_cross",
+                "long after the fast average of closes crosses above the slow one, until it crosses below",
+                (
+                    Parameter("fast", int, 20, 1, _WINDOW_HIGH, "bars of the fast average"),
+                    Parameter("slow", int, 100, 2, _WINDOW_HIGH, "bars of the slow average"),
+                    Parameter("below", float, 0.0, -1.0, 0.0, "target after a cross below"),
+                ),
+                _sma_cross,
+                ascending=("fast", "slow"),
+            ),
+            Entry(
+                "donchian",
+                "long when the close leaves the earlier bars' high behind, flat when it falls through their low",
+                (
+                    Parameter("entry", int, 20, 1, _WINDOW_HIGH, "earlier bars whose high counts"),
+                    Parameter("exit", int, 10, 1, _WINDOW_HIGH, "earlier bars whose low counts"),
+                ),
+                _donchian,
+            ),
+            Entry(
+                "bollinger_reversion",
+                "long when the close falls out of the lower band, flat when it is back at the mean",
+                (
+                    Parameter("window", int, 20, 2, _WINDOW_HIGH, "bars of mean and deviation"),
+                    Parameter("width", float, 2.0, 0.1, 10.0, "standard deviations to the band"),
+                ),
+                _bollinger_reversion,
+            ),
+            Entry(classifier.NAME, classifier.DOC, classifier.PARAMETERS),
+        )
+    }
+)
+"""Every strategy by name."""
+
+
+def make(name: str, params: Mapping[str, object], predictor: Predictor | None = None) -> Strategy:
+    """Return a strategy of the library.
+
+    Parameters
+    ----------
+    name : str
+        Key of :data:`STRATEGIES`.
+    params : mapping
+        Values by parameter name; what is absent takes its default.
+    predictor : Predictor, optional
+        The model of ``ml_classifier``.
+
+    Raises
+    ------
+    ConfigError
+        Unknown strategy or parameter, bad value, or a predictor absent or not wanted.
+    """
+    entry = STRATEGIES.get(name)
+    if entry is None:
+        raise ConfigError(f"strategy: expected one of {', '.join(STRATEGIES)}; found {name!r}")
+    values = entry.check(params)
+    if (predictor is None) != (entry.rule is not None):
+        wants = "takes no model" if entry.rule is not None else "needs a model"
+        found = "none" if predictor is None else type(predictor).__name__
+        raise ConfigError(f"strategy {name}: {wants}; found {found}")
+    if entry.rule is not None:
+        return RuleStrategy(name, values, entry.rule)
+    assert predictor is not None
+    return classifier.ClassifierStrategy(name, values, predictor)
