@@ -27,9 +27,9 @@ def run(
 ) -> BacktestResult:
     """Return the account of ``strategy`` on ``bars``.
 
-    A target decided at a bar's close is filled whole at the next bar's open, ``slippage_bps`` worse than it; the fee is
-    taken in the asset received. A target equal to the last one keeps the position. The last bar's target is not filled;
-    what is held then is valued at its close.
+    A target decided at a bar's close is filled whole at the next bar's open, ``slippage_bps``
+    worse than it; the fee is taken in the asset received. A target equal to the last one keeps the
+    position. The last bar's target is not filled; what is held then is valued at its close.
 
     Parameters
     ----------
@@ -46,7 +46,8 @@ def run(
     quantity_step : float
         Increment of orders, base units; 0 for none.
     flat_at_end : bool
-        True leaves any position at the last bar's open, so that the cost of leaving is in the result.
+        True leaves any position at the last bar's open, so that the cost of leaving is in the
+        result.
 
     Raises
     ------
@@ -55,15 +56,16 @@ def run(
     ConfigError
         Bad cash, cost or limit; or the strategy was trained on data of these bars.
     InvalidData
-        Rule ``strategy``: it raised; rule ``signal``: a target is NaN after the first number, infinite or outside
-        [-1, 1]. Both name strategy, symbol, time and value.
+        Rule ``strategy``: it raised; rule ``signal``: a target is NaN after the first number,
+        infinite or outside [-1, 1]. Both name strategy, symbol, time and value.
     """
     rules = Rules(fee_bps, slippage_bps, allow_short, quantity_step)
     if not math.isfinite(cash) or cash <= 0.0:
         raise ConfigError(f"cash: expected a finite positive number; found {cash}")
     if len(bars) < 2:
         raise InsufficientData(
-            f"{strategy.name} on {bars.symbol} {bars.timeframe}: expected at least 2 bars; found {len(bars)}"
+            f"{strategy.name} on {bars.symbol} {bars.timeframe}: "
+            f"expected at least 2 bars; found {len(bars)}"
         )
     refuse_trained_bars(bars, strategy)
     targets = _targets(bars, strategy)
@@ -134,8 +136,8 @@ def _targets(bars: BarArrays, strategy: Strategy) -> FloatArray:
         where = int(np.argmax(bad))
         raise InvalidData(
             "signal",
-            f"{strategy.name} on {bars.symbol}: expected a target in [-1, 1]; found {targets[where]} "
-            f"for bar {where} that closes at {bars.close_ns[where]} ns",
+            f"{strategy.name} on {bars.symbol}: expected a target in [-1, 1]; "
+            f"found {targets[where]} for bar {where} that closes at {bars.close_ns[where]} ns",
         )
     return targets
 
@@ -156,8 +158,10 @@ def _trades(bars: BarArrays, trips: RoundTrips) -> Trades:
 
 
 def _realism(rules: Rules) -> str:
+    shorts = "shorts allowed" if rules.allow_short else "no shorts"
     return (
-        f"bars: market orders filled whole at the next open; slippage {rules.slippage_bps:g} bps; fee "
-        f"{rules.fee_bps:g} bps in the asset received; {'shorts allowed' if rules.allow_short else 'no shorts'}; "
-        f"quantity step {rules.quantity_step:g}; no spread, impact, partial fills, latency or volume cap"
+        f"bars: market orders filled whole at the next open; slippage {rules.slippage_bps:g} bps; "
+        f"fee {rules.fee_bps:g} bps in the asset received; {shorts}; "
+        f"quantity step {rules.quantity_step:g}; "
+        "no spread, impact, partial fills, latency or volume cap"
     )

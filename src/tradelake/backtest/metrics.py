@@ -1,15 +1,17 @@
 """Performance measures, each with its convention.
 
-Rules for all of them: returns are simple, one a period, fractions; a NaN or infinite return is refused; where a measure
-is undefined (no return, one return for a deviation, a deviation of 0) the answer is NaN, never 0 or infinity. The
-risk-free rate is 0. Crypto trades every day, so a year has 365 days.
+Rules for all of them: returns are simple, one a period, fractions; a NaN or infinite return is
+refused; where a measure is undefined (no return, one return for a deviation, a deviation of 0) the
+answer is NaN, never 0 or infinity. The risk-free rate is 0. Crypto trades every day, so a year has
+365 days.
 
 References
 ----------
 .. [1] Sharpe, W. F. (1994), The Sharpe ratio, Journal of Portfolio Management 21(1), 49-58.
-.. [2] Sortino, F. A., and Price, L. N. (1994), Performance measurement in a downside risk framework, Journal of Investing
-   3(3), 59-64.
-.. [3] Keating, C., and Shadwick, W. F. (2002), A universal performance measure, Journal of Performance Measurement 6(3).
+.. [2] Sortino, F. A., and Price, L. N. (1994), Performance measurement in a downside risk
+   framework, Journal of Investing 3(3), 59-64.
+.. [3] Keating, C., and Shadwick, W. F. (2002), A universal performance measure, Journal of
+   Performance Measurement 6(3).
 """
 
 from __future__ import annotations
@@ -96,7 +98,8 @@ def summarise(result: BacktestResult, *, periods: float | None = None) -> Metric
     Raises
     ------
     InvalidData
-        Rule ``return``: a return is not finite, for instance after a short lost more than everything.
+        Rule ``return``: a return is not finite, for instance after a short lost more than
+        everything.
     """
     yearly = periods_per_year(result.timeframe) if periods is None else periods
     returns = _checked(result.returns())
@@ -120,7 +123,9 @@ def summarise(result: BacktestResult, *, periods: float | None = None) -> Metric
 
 
 def cagr(total_return: float, elapsed_ns: int) -> float:
-    """Growth a year by elapsed time, never by the number of returns; NaN for no time, -1 when nothing is left.
+    """Growth a year by elapsed time, never by the number of returns.
+
+    NaN where no time passed, -1 where nothing is left.
 
     >>> round(cagr(1.006**26 - 1.0, 26 * 7 * 86_400 * 10**9), 4)
     0.3662
@@ -139,7 +144,10 @@ def volatility(returns: FloatArray, periods: float) -> float:
 
 
 def sharpe(returns: FloatArray, periods: float) -> float:
-    """Mean over sample standard deviation, annualised by the root of time; see [1]_. NaN for flat returns."""
+    """Mean over sample standard deviation, annualised by the root of time; see [1]_.
+
+    NaN for flat returns.
+    """
     checked = _checked(returns)
     if checked.size < 2:
         return math.nan
@@ -164,17 +172,22 @@ def sortino(returns: FloatArray, periods: float) -> float:
 
 
 def max_drawdown(returns: FloatArray) -> float:
-    """Largest fall of the compounded returns from a peak, the start included: a fraction, 0 or negative.
+    """Largest fall of the compounded returns from a peak, the start included.
+
+    A fraction, 0 or negative.
 
     >>> round(max_drawdown(np.array([0.01, 0.10, -0.04, 0.02, 0.03, 0.02, 0.01, -0.10])), 12)
     -0.1
     """
     checked = _checked(returns)
-    return drawdown(np.cumprod(1.0 + checked), 1.0) if checked.size else math.nan
+    return drawdown(np.cumprod(1.0 + checked, dtype=np.float64), 1.0) if checked.size else math.nan
 
 
 def drawdown(equity: FloatArray, start: float) -> float:
-    """Largest fall of an equity curve from its running peak, ``start`` included: a fraction, 0 or negative."""
+    """Largest fall of an equity curve from its running peak, ``start`` included.
+
+    A fraction, 0 or negative.
+    """
     if equity.size == 0:
         return math.nan
     peak = np.maximum(np.maximum.accumulate(equity), start)
@@ -188,7 +201,10 @@ def omega(returns: FloatArray, threshold: float = 0.0) -> float:
 
 
 def value_at_risk(returns: FloatArray, share: float = 0.05) -> float:
-    """Quantile of the returns at ``share``, linear between neighbours: a return, usually negative."""
+    """Quantile of the returns at ``share``, linear between neighbours.
+
+    A return, usually negative.
+    """
     checked = _checked(returns)
     return float(np.quantile(checked, share)) if checked.size else math.nan
 

@@ -18,7 +18,8 @@ class Trades:
     Attributes
     ----------
     entry_ns, exit_ns : IntArray
-        Opens of the bars where the trip was opened and closed; a trip still open leaves at the last close.
+        Opens of the bars where the trip was opened and closed; a trip still open leaves at the
+        last close.
     quantity : FloatArray
         Base units, negative for a short.
     entry_price, exit_price : FloatArray
@@ -71,7 +72,8 @@ class BacktestResult:
     cash, fees, notional : float
         Start, and sums over fills, quote units.
     n_fills, n_rejects : int
-        Orders filled, and targets that could not be followed (a short at a broker without shorting, a quantity of 0).
+        Orders filled, and targets that could not be followed (a short at a broker without
+        shorting, a quantity of 0).
     realism : str
         What the fills assume.
     """

@@ -1,1 +1,4 @@
-"""Orders, matching, broker rules, costs and accounting: one matching core for everything that fills. Pure, compiled."""
+"""Orders, matching, broker rules, costs and accounting: one matching core.
+
+Everything that fills uses it. Pure, compiled.
+"""

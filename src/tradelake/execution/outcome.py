@@ -12,7 +12,9 @@ from tradelake.market.arrays import FloatArray, IntArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoundTrips:
-    """One row for each trip from flat to flat, in order; adds and partial exits are averaged into it.
+    """One row for each trip from flat to flat, in order.
+
+    Adds and partial exits are averaged into it.
 
     Attributes
     ----------

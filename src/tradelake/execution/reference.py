@@ -1,4 +1,7 @@
-"""The matching core in plain Python, written for reading: the twin that the compiled one is tested against."""
+"""The matching core in plain Python, written for reading.
+
+The twin that the compiled one is tested against.
+"""
 
 from __future__ import annotations
 
@@ -165,8 +168,12 @@ def simulate(
         RoundTrips(
             np.array([trip.entry_bar for trip in broker.trips], dtype=np.int64),
             np.array([trip.exit_bar for trip in broker.trips], dtype=np.int64),
-            *(np.ascontiguousarray(rows[:, column]) for column in range(5)),
-            np.array([trip.is_open for trip in broker.trips], dtype=np.bool_),
+            quantity=rows[:, 0].copy(),
+            entry_price=rows[:, 1].copy(),
+            exit_price=rows[:, 2].copy(),
+            pnl=rows[:, 3].copy(),
+            fees=rows[:, 4].copy(),
+            is_open=np.array([trip.is_open for trip in broker.trips], dtype=np.bool_),
         ),
         broker.fees,
         broker.notional,

@@ -21,16 +21,16 @@ class Rules:
     Parameters
     ----------
     fee_bps : float
-        Share of each fill kept by the broker, in basis points, taken in the asset received: in base units of a buy, in
-        quote units of a sell.
+        Share of each fill kept by the broker, in basis points, taken in the asset received: in
+        base units of a buy, in quote units of a sell.
     slippage_bps : float
         Every fill is this much worse than the reference price.
     allow_short : bool
-        Whether a position may be negative. Alpaca has no crypto shorting, so a negative target is otherwise reduced to
-        flat and counted as a reject.
+        Whether a position may be negative. Alpaca has no crypto shorting, so a negative target is
+        otherwise reduced to flat and counted as a reject.
     quantity_step : float
-        Orders that open, add or reduce are rounded down to multiples of it, base units; 0 does not round. An order
-        that closes takes the whole position.
+        Orders that open, add or reduce are rounded down to multiples of it, base units; 0 does not
+        round. An order that closes takes the whole position.
 
     Raises
     ------

@@ -1,17 +1,17 @@
 """The compiled matching core: targets decided at a close are filled at the next open.
 
-:mod:`tradelake.execution.reference` is the same broker in plain Python; property tests hold the two together. The
-account is a flat array of floats because compiled code keeps that in registers.
+:mod:`tradelake.execution.reference` is the same broker in plain Python; property tests hold the
+two together. The account is a flat array of floats because compiled code keeps that in registers.
 
-Rung of realism: one market order a bar, filled whole at the next open, proportional slippage and fee. No spread, impact,
-partial fill, latency or limit order.
+Rung of realism: one market order a bar, filled whole at the next open, proportional slippage and
+fee. No spread, impact, partial fill, latency or limit order.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from tradelake.execution.compiled import compiled
 from tradelake.execution.outcome import RoundTrips, Simulation
 from tradelake.execution.rules import Rules
 from tradelake.market.arrays import FloatArray
@@ -23,11 +23,15 @@ ENTRY_BAR, IN_QUANTITY, IN_VALUE, OUT_QUANTITY, OUT_VALUE, TRIP_FEES, TRIPS = ra
 CELLS = 14
 # Columns of the trips.
 COLUMNS = 7
+_NUMBERS = {"quantity": 2, "entry_price": 3, "exit_price": 4, "pnl": 5, "fees": 6}
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _fill(account: FloatArray, bar: int, ordered: float, price: float, fee: float) -> None:
-    """Book a fill: ``ordered`` base units, positive buys. The fee is taken from what is received."""
+    """Book a fill: ``ordered`` base units, positive buys.
+
+    The fee is taken from what is received.
+    """
     before = account[QUANTITY]
     if before == 0.0:
         account[ENTRY_BAR] = bar
@@ -53,7 +57,7 @@ def _fill(account: FloatArray, bar: int, ordered: float, price: float, fee: floa
     account[FILLS] += 1.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _record(account: FloatArray, trips: FloatArray, bar: int, price: float) -> None:
     """Write the trip in progress, what is still held of it valued at ``price``."""
     held = account[QUANTITY]
@@ -70,7 +74,7 @@ def _record(account: FloatArray, trips: FloatArray, bar: int, price: float) -> N
     account[TRIPS] += 1.0
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _close(
     account: FloatArray, trips: FloatArray, bar: int, price: float, fee: float, slippage: float
 ) -> None:
@@ -83,7 +87,7 @@ def _close(
     _record(account, trips, bar, price)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _resize(
     account: FloatArray,
     trips: FloatArray,
@@ -116,7 +120,7 @@ def _resize(
         _record(account, trips, bar, price)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def step(
     account: FloatArray,
     trips: FloatArray,
@@ -130,8 +134,8 @@ def step(
 ) -> None:
     """Follow a target at a bar's open.
 
-    A target equal to the last one keeps the position as it is: nothing is rebalanced as prices drift. A short whose
-    equity is used up is closed.
+    A target equal to the last one keeps the position as it is: nothing is rebalanced as prices
+    drift. A short whose equity is used up is closed.
     """
     held = account[QUANTITY]
     if held < 0.0 and account[CASH] + held * price <= 0.0:
@@ -153,7 +157,7 @@ def step(
     _resize(account, trips, bar, price, target, fee, slippage, quantity_step)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _run(
     open_: FloatArray,
     close: FloatArray,
@@ -203,8 +207,8 @@ def simulate(
     open_, close : FloatArray, shape (n,), n >= 1
         Prices, quote units, positive.
     targets : FloatArray, shape (n,)
-        Position wanted as a fraction of equity in [-1, 1], decided at each close and filled at the next open. The last
-        one is never filled. No NaN.
+        Position wanted as a fraction of equity in [-1, 1], decided at each close and filled at the
+        next open. The last one is never filled. No NaN.
     cash : float
         Quote units at the start.
     rules : Rules
@@ -212,8 +216,8 @@ def simulate(
 
     Notes
     -----
-    A buy spends ``target x equity`` (never more than the cash), so fee and slippage come out of the position rather than
-    out of borrowed money.
+    A buy spends ``target x equity`` (never more than the cash), so fee and slippage come out of
+    the position rather than out of borrowed money.
     """
     size = close.shape[0]
     equity, position = np.empty(size), np.empty(size)
@@ -241,8 +245,8 @@ def simulate(
         RoundTrips(
             table[:, 0].astype(np.int64),
             table[:, 1].astype(np.int64),
-            *(np.ascontiguousarray(table[:, column]) for column in range(2, COLUMNS)),
-            is_open,
+            is_open=is_open,
+            **{name: table[:, column].copy() for name, column in _NUMBERS.items()},
         ),
         float(account[FEES]),
         float(account[NOTIONAL]),

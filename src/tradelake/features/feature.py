@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -58,13 +58,13 @@ class FeatureSet:
         For instance ``basic-v1``.
     features : tuple of Feature
         Columns, in order.
-    states : type
-        Union of the state structs, to decode stored states.
+    decoder : Decoder
+        Decodes (name of the set, states).
     """
 
     name: str
     features: tuple[Feature, ...]
-    states: object
+    decoder: msgspec.msgpack.Decoder[tuple[str, list[Any]]]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -77,7 +77,10 @@ class FeatureSet:
         return max(feature.warmup for feature in self.features)
 
     def batch(self, bars: BarArrays) -> FloatArray:
-        """Return the features, shape (n, k), NaN in each feature's warm-up. Row i depends on bars 0 to i alone."""
+        """Return the features, shape (n, k), NaN in each feature's warm-up.
+
+        Row i depends on bars 0 to i alone.
+        """
         matrix = np.empty((len(bars), len(self.features)))
         for column, feature in enumerate(self.features):
             matrix[:, column] = feature.batch(bars) if len(bars) > feature.warmup else math.nan
@@ -96,13 +99,14 @@ class FeatureSet:
             Rule ``feature_state``: the bytes are no states of this set.
         """
         try:
-            name, states = msgspec.msgpack.decode(stored, type=tuple[str, list[self.states]])  # type: ignore[name-defined]
+            name, states = self.decoder.decode(stored)
         except msgspec.MsgspecError as error:
             raise InvalidData("feature_state", f"feature set {self.name}: {error}") from error
         if name != self.name or len(states) != len(self.features):
             raise InvalidData(
                 "feature_state",
-                f"expected {len(self.features)} states of {self.name}; found {len(states)} of {name}",
+                f"expected {len(self.features)} states of {self.name}; "
+                f"found {len(states)} of {name}",
             )
         return OnlineFeatures(self, states)
 

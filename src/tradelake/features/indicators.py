@@ -1,7 +1,7 @@
 """Indicators: TA-Lib in batch, its recurrences bar by bar online.
 
-TA-Lib's seeds matter for agreement: RSI and ATR start from a plain average, and MACD starts both exponential averages at
-the slow one's first bar. TA-Lib is loaded on first use.
+TA-Lib's seeds matter for agreement: RSI and ATR start from a plain average, and MACD starts both
+exponential averages at the slow one's first bar. TA-Lib is loaded on first use.
 """
 
 from __future__ import annotations
@@ -48,7 +48,10 @@ class RsiState(msgspec.Struct, tag="rsi"):
 
 
 def rsi(period: int) -> Feature:
-    """Relative strength index (Wilder 1978) as a fraction in [0, 1]; 0 where prices have not moved."""
+    """Relative strength index (Wilder 1978) as a fraction in [0, 1].
+
+    0 where prices have not moved.
+    """
 
     def batch(bars: BarArrays) -> FloatArray:
         import talib

@@ -1,4 +1,7 @@
-"""Returns, realised volatility, volume and position in the range: exact sums over a bounded window in both forms."""
+"""Returns, realised volatility, volume and position in the range.
+
+Exact sums over a bounded window in both forms.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,8 @@ class RealisedVolatilityState(msgspec.Struct, tag="realised_volatility"):
 def realised_volatility(window: int) -> Feature:
     """Root mean square of one-bar log returns over ``window`` returns, per bar, not annualised.
 
-    The mean is not taken off: over short windows it is noise (Andersen et al. 2003, Econometrica 71(2), eq. 5).
+    The mean is not taken off: over short windows it is noise (Andersen et al. 2003, Econometrica
+    71(2), eq. 5).
     """
 
     def batch(bars: BarArrays) -> FloatArray:
@@ -139,7 +143,10 @@ class VolumeZscoreState(msgspec.Struct, tag="volume_zscore"):
 
 
 def volume_zscore(window: int) -> Feature:
-    """Volume less its mean over ``window`` bars, this one included, in population deviations; 0 where all are equal."""
+    """Volume less its mean over ``window`` bars, this one included, in population deviations.
+
+    0 where all are equal.
+    """
 
     def batch(bars: BarArrays) -> FloatArray:
         mean = rolling_reduce(bars.volume, window, lambda rows: rows.mean(axis=1))
@@ -173,7 +180,10 @@ class RangePositionState(msgspec.Struct, tag="range_position"):
 
 
 def range_position(window: int) -> Feature:
-    """Close between the lowest low (0) and the highest high (1) of ``window`` bars; 0.5 where they are equal."""
+    """Close between the lowest low (0) and the highest high (1) of ``window`` bars.
+
+    0.5 where they are equal.
+    """
 
     def batch(bars: BarArrays) -> FloatArray:
         low, high = rolling_min(bars.low, window), rolling_max(bars.high, window)

@@ -1,14 +1,31 @@
-"""The feature sets, by name. A set is never changed once a model was trained on it; a new name is added."""
+"""The feature sets, by name.
+
+A set is never changed once a model was trained on it; a new name is added.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
+
+import msgspec
 
 from tradelake.errors import ConfigError
 from tradelake.features import indicators, price
 from tradelake.features.feature import FeatureSet
+
+State: TypeAlias = (
+    price.LogReturnState
+    | price.RealisedVolatilityState
+    | price.SmaRatioState
+    | price.VolumeZscoreState
+    | price.RangePositionState
+    | price.TimeOfDayState
+    | indicators.RsiState
+    | indicators.MacdState
+    | indicators.AtrState
+)
 
 BASIC_V1: Final = FeatureSet(
     "basic-v1",
@@ -23,15 +40,7 @@ BASIC_V1: Final = FeatureSet(
         price.range_position(60),
         *price.time_of_day(),
     ),
-    price.LogReturnState
-    | price.RealisedVolatilityState
-    | price.SmaRatioState
-    | price.VolumeZscoreState
-    | price.RangePositionState
-    | price.TimeOfDayState
-    | indicators.RsiState
-    | indicators.MacdState
-    | indicators.AtrState,
+    msgspec.msgpack.Decoder(tuple[str, list[State]]),
 )
 
 FEATURE_SETS: Final[Mapping[str, FeatureSet]] = MappingProxyType({BASIC_V1.name: BASIC_V1})

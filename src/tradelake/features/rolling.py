@@ -1,4 +1,7 @@
-"""Rolling statistics over trailing windows: row i sees rows i - window + 1 to i, and NaN before there are enough."""
+"""Rolling statistics over trailing windows.
+
+Row i sees rows i - window + 1 to i, and NaN before there are enough.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,16 @@ from numpy.lib.stride_tricks import sliding_window_view
 from tradelake.market.arrays import FloatArray
 
 _CHUNK_CELLS = 1 << 18
-"""Cells of windows looked at together: keeps the temporaries in the cache instead of n x window long."""
+"""Cells of windows looked at together.
+
+Keeps the temporaries in the cache instead of n x window long.
+"""
 
 
 def rolling_mean(values: FloatArray, window: int) -> FloatArray:
-    """Mean of each window, from differences of one running sum: O(n), error about 1e-16 x n of the values' range.
+    """Mean of each window, from differences of one running sum.
 
-    The running sum starts at the first value, so constant input is exact.
+    O(n); the error is about 1e-16 x n of the values' range. The running sum starts at the first value, so constant input is exact.
     """
     result = np.full(values.shape, np.nan)
     if values.size < window:
@@ -31,7 +37,10 @@ def rolling_mean(values: FloatArray, window: int) -> FloatArray:
 def rolling_reduce(
     values: FloatArray, window: int, reduce: Callable[[FloatArray], FloatArray]
 ) -> FloatArray:
-    """Apply ``reduce`` (shape (m, window) to (m,)) to every window, without running sums that could cancel."""
+    """Apply ``reduce`` (shape (m, window) to (m,)) to every window.
+
+    No running sums, so nothing cancels.
+    """
     result = np.full(values.shape, np.nan)
     if values.size < window:
         return result
@@ -54,7 +63,10 @@ def rolling_min(values: FloatArray, window: int) -> FloatArray:
 
 
 def rolling_std(values: FloatArray, window: int) -> FloatArray:
-    """Population standard deviation of each window, two-pass; exactly 0 where the window is flat."""
+    """Population standard deviation of each window, two-pass.
+
+    Exactly 0 where the window is flat.
+    """
     spread = rolling_max(values, window) - rolling_min(values, window)
     return np.where(
         spread == 0.0, 0.0, rolling_reduce(values, window, lambda rows: rows.std(axis=1))

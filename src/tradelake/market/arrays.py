@@ -39,7 +39,8 @@ class BarArrays:
     Raises
     ------
     InvalidData
-        Rules ``timeframe``, ``shape``, ``price``, ``volume`` and ``order``; the message names the first bad bar.
+        Rules ``timeframe``, ``shape``, ``price``, ``volume`` and ``order``; the message names the
+        first bad bar.
     """
 
     symbol: str
@@ -56,7 +57,7 @@ class BarArrays:
         timeframe_ns(self.timeframe)
         object.__setattr__(self, "ts_event_ns", _integers(self.ts_event_ns))
         for name in (*PRICE_COLUMNS, "volume"):
-            object.__setattr__(self, name, _read_only(getattr(self, name), np.float64))
+            object.__setattr__(self, name, _floats(getattr(self, name)))
         self._check_shapes()
         for name in PRICE_COLUMNS:
             column = getattr(self, name)
@@ -81,7 +82,10 @@ class BarArrays:
 
     @property
     def close_ns(self) -> IntArray:
-        """Close of each bar, ns since 1970 UTC: its open plus the timeframe; the first instant it may be used."""
+        """Close of each bar, ns since 1970 UTC.
+
+        Its open plus the timeframe; the first instant it may be used.
+        """
         return self.ts_event_ns + timeframe_ns(self.timeframe)
 
     def slice(self, start_ns: int, end_ns: int) -> BarArrays:
@@ -125,14 +129,16 @@ class BarArrays:
             )
 
 
-def _integers(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+def _integers(values: npt.ArrayLike) -> IntArray:
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
         raise InvalidData("order", f"expected integer nanoseconds; found dtype {array.dtype}")
-    return _read_only(array, np.int64)
+    view = np.ascontiguousarray(array, dtype=np.int64).view()
+    view.flags.writeable = False
+    return view
 
 
-def _read_only(values: npt.ArrayLike, dtype: type[np.generic]) -> npt.NDArray[np.generic]:
-    view = np.ascontiguousarray(values, dtype=dtype).view()
+def _floats(values: npt.ArrayLike) -> FloatArray:
+    view = np.ascontiguousarray(values, dtype=np.float64).view()
     view.flags.writeable = False
     return view

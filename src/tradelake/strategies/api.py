@@ -1,4 +1,7 @@
-"""What a strategy is: named, parametrised with declared ranges, and a map from bars to target positions."""
+"""What a strategy is.
+
+Named, parametrised with declared ranges, and a map from bars to target positions.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ class Parameter:
     name : str
         As spelt in parameter files and trial records.
     type : type
-        ``int`` or ``float``. A whole number is taken for a float, a float with a fraction never for an int.
+        ``int`` or ``float``. A whole number is taken for a float, a float with a fraction never
+        for an int.
     default : int or float
         Used where nothing is given.
     low, high : int or float
@@ -62,9 +66,9 @@ class Parameter:
 class Strategy(Protocol):
     """Turns bars into target positions.
 
-    ``signals`` gives one target for each bar, decided at the bar's close from that bar and earlier ones alone: a
-    fraction of equity in [-1, 1]. Repeating a target keeps the position as it is. NaN stands for "no position yet" and
-    is allowed before the first number only.
+    ``signals`` gives one target for each bar, decided at the bar's close from that bar and earlier
+    ones alone: a fraction of equity in [-1, 1]. Repeating a target keeps the position as it is.
+    NaN stands for "no position yet" and is allowed before the first number only.
     """
 
     @property
@@ -84,7 +88,7 @@ class Strategy(Protocol):
 
 @runtime_checkable
 class Trained(Protocol):
-    """A strategy that learned from data up to an instant and must not be judged on bars before it."""
+    """A strategy that learned from data; it must not be judged on bars before their end."""
 
     @property
     def train_end_ns(self) -> int:

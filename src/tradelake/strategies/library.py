@@ -18,7 +18,10 @@ from tradelake.strategies.api import Parameter, Predictor, Strategy, Value, reso
 Rule: TypeAlias = Callable[[BarArrays, Mapping[str, Value]], FloatArray]
 
 TIE: Final = 1e-9
-"""Averages closer than this fraction of the price are equal: rounding of flat prices must not look like a cross."""
+"""Averages closer than this fraction of the price are equal.
+
+Rounding of flat prices must not look like a cross.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ STRATEGIES: Final[Mapping[str, Entry]] = MappingProxyType(
             ),
             Entry(
                 "sma_cross",
-                "long after the fast average of closes crosses above the slow one, until it crosses below",
+                "long from where the fast average crosses above the slow one until it crosses below",
                 (
                     Parameter("fast", int, 20, 1, _WINDOW_HIGH, "bars of the fast average"),
                     Parameter("slow", int, 100, 2, _WINDOW_HIGH, "bars of the slow average"),
@@ -150,7 +153,7 @@ STRATEGIES: Final[Mapping[str, Entry]] = MappingProxyType(
             ),
             Entry(
                 "donchian",
-                "long when the close leaves the earlier bars' high behind, flat when it falls through their low",
+                "long when the close exceeds the earlier bars' high, flat when it is below their low",
                 (
                     Parameter("entry", int, 20, 1, _WINDOW_HIGH, "earlier bars whose high counts"),
                     Parameter("exit", int, 10, 1, _WINDOW_HIGH, "earlier bars whose low counts"),
