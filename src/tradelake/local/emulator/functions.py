@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tradelake.local.emulator.children import Children, end
+from tradelake.local.children import Children, end
 from tradelake.local.emulator.worker import ANSWER
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tradelake.local.emulator.children import Children, end
+from tradelake.local.children import Children, end
 
 LOG_LINES: Final = 10_000
 _POLL_S: Final = 0.2

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tradelake.errors import ConfigError
-from tradelake.local.emulator.children import Children
+from tradelake.local.children import Children
 from tradelake.local.emulator.functions import FunctionRunner
 from tradelake.local.emulator.jobs import JobRunner
 from tradelake.local.emulator.options import EmulatorOptions, child_environment

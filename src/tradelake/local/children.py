@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tradelake.local.emulator import reaper
+from tradelake.local import reaper
 
 _GRACE_S = 3.0
 
