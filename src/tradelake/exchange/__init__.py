@@ -1,1 +1,1 @@
-"""An Alpaca-compatible venue for one machine: server, player of recorded data, synthetic market."""
+"""An Alpaca-compatible venue for one machine: server, player of recorded data, synthetic market, faults."""

@@ -1,0 +1,185 @@
+"""Faults that can be injected while the exchange runs.
+
+Each kind is one entry of ``KINDS``; connection faults act at once, the others arm a counter that
+the part concerned takes from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from aiohttp import WSCloseCode
+
+from tradelake.errors import InvalidData
+from tradelake.exchange.connection import Connections
+from tradelake.exchange.publication import Lateness
+from tradelake.exchange.subscriptions import ERRORS
+
+FrameFault = Literal["duplicate", "reorder", "cut_mid_frame"]
+
+
+@dataclass(slots=True)
+class Faults:
+    """What is armed.
+
+    Parameters
+    ----------
+    connections : Connections
+        Clients that connection faults act on.
+    lateness : Lateness
+        Where late trades are ordered.
+    """
+
+    connections: Connections
+    lateness: Lateness
+    frames: dict[FrameFault, int] = field(default_factory=dict)
+    connect_errors: list[int] = field(default_factory=list)
+    http_errors: list[int] = field(default_factory=list)
+    partial_acknowledgements: int = 0
+    resets: bool = False
+
+    def next_frame(self) -> FrameFault | None:
+        """The fault of the frame about to be sent, if any."""
+        for kind, left in self.frames.items():
+            if left > 0:
+                self.frames[kind] = left - 1
+                return kind
+        return None
+
+    def armed(self) -> dict[str, object]:
+        """What waits to happen."""
+        return {
+            "frames": {kind: left for kind, left in self.frames.items() if left},
+            "connect_errors": self.connect_errors,
+            "http_errors": self.http_errors,
+            "partial_acknowledgements": self.partial_acknowledgements,
+            "late_trades": self.lateness.forced,
+        }
+
+    async def inject(self, request: Mapping[str, Any]) -> None:
+        """Inject the fault ``request["kind"]``; other fields are its parameters.
+
+        Raises
+        ------
+        InvalidData
+            Rule ``fault``: unknown kind or a parameter of the wrong form.
+        """
+        kind = request.get("kind")
+        action = KINDS.get(kind) if isinstance(kind, str) else None
+        if action is None:
+            raise InvalidData(
+                "fault", f"expected kind of {', '.join(sorted(KINDS))}; found {kind!r}"
+            )
+        await action(self, request)
+
+
+def _count(request: Mapping[str, Any], name: str, default: int) -> int:
+    value = request.get(name, default)
+    if not isinstance(value, int) or value < 0:
+        raise InvalidData("fault", f"expected {name} to be a count; found {value!r}")
+    return value
+
+
+def _code(request: Mapping[str, Any]) -> int:
+    code = request.get("code")
+    if code not in ERRORS:
+        raise InvalidData(
+            "fault", f"expected code of {', '.join(map(str, ERRORS))}; found {code!r}"
+        )
+    assert isinstance(code, int)
+    return code
+
+
+async def _mute(faults: Faults, request: Mapping[str, Any]) -> None:
+    """Sockets stay open and answer pings but carry no data; ``on`` false ends it."""
+    for connection in faults.connections.all():
+        connection.muted = bool(request.get("on", True))
+
+
+async def _cut(faults: Faults, request: Mapping[str, Any]) -> None:
+    """Connections end: ``how`` is clean (closing handshake), abort, or mid_frame (inside the next frame)."""
+    match request.get("how", "abort"):
+        case "clean":
+            closing = (c.ws.close(code=WSCloseCode.GOING_AWAY) for c in faults.connections.all())
+            await asyncio.gather(*closing)
+        case "abort":
+            for connection in faults.connections.all():
+                connection.drop()
+        case "mid_frame":
+            faults.frames["cut_mid_frame"] = 1
+        case other:
+            raise InvalidData("fault", f"expected how of clean, abort, mid_frame; found {other!r}")
+
+
+async def _error(faults: Faults, request: Mapping[str, Any]) -> None:
+    """Every live client gets the error ``code`` and is disconnected."""
+    code = _code(request)
+    await asyncio.gather(*(connection.refuse(code) for connection in faults.connections.live()))
+
+
+async def _slow_client(faults: Faults, _request: Mapping[str, Any]) -> None:
+    """Every live client is told it is slow (407) and disconnected."""
+    await _error(faults, {"code": 407})
+
+
+async def _connect_error(faults: Faults, request: Mapping[str, Any]) -> None:
+    """The next ``count`` clients get the error ``code`` in place of authentication."""
+    faults.connect_errors.extend([_code(request)] * _count(request, "count", 1))
+
+
+async def _rate_limit(faults: Faults, request: Mapping[str, Any]) -> None:
+    """The next ``count`` REST requests are answered 429."""
+    faults.http_errors.extend([429] * _count(request, "count", 1))
+
+
+async def _http_error(faults: Faults, request: Mapping[str, Any]) -> None:
+    """The next ``count`` REST requests are answered ``status``."""
+    status = _count(request, "status", 500)
+    if not 400 <= status <= 599:
+        raise InvalidData("fault", f"expected status of 400 to 599; found {status}")
+    faults.http_errors.extend([status] * _count(request, "count", 1))
+
+
+async def _duplicate(faults: Faults, request: Mapping[str, Any]) -> None:
+    """The next ``count`` frames are sent twice."""
+    faults.frames["duplicate"] = _count(request, "count", 1)
+
+
+async def _reorder(faults: Faults, request: Mapping[str, Any]) -> None:
+    """The messages of the next ``count`` frames are sent last to first."""
+    faults.frames["reorder"] = _count(request, "count", 1)
+
+
+async def _late_trades(faults: Faults, request: Mapping[str, Any]) -> None:
+    """The next ``count`` trades are published late."""
+    faults.lateness.forced += _count(request, "count", 1)
+
+
+async def _partial_acknowledgement(faults: Faults, request: Mapping[str, Any]) -> None:
+    """The next ``count`` subscriptions are acknowledged, and served, without trades."""
+    faults.partial_acknowledgements += _count(request, "count", 1)
+
+
+async def _book_reset(faults: Faults, _request: Mapping[str, Any]) -> None:
+    """Every subscribed book is sent whole again, in the middle of the session."""
+    faults.resets = True
+
+
+KINDS: Final[Mapping[str, Callable[[Faults, Mapping[str, Any]], Awaitable[None]]]] = {
+    "book_reset": _book_reset,
+    "connect_error": _connect_error,
+    "cut": _cut,
+    "duplicate": _duplicate,
+    "error": _error,
+    "http_error": _http_error,
+    "late_trades": _late_trades,
+    "mute": _mute,
+    "partial_acknowledgement": _partial_acknowledgement,
+    "rate_limit": _rate_limit,
+    "reorder": _reorder,
+    "slow_client": _slow_client,
+}
+"""Every fault by name."""

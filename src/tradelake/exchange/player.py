@@ -1,0 +1,204 @@
+"""Plays a market to the connected clients, at a pace, losing nothing.
+
+Every frame waits until its time has come and until every client's socket takes more, so a slow
+client slows the playback rather than lose messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from tradelake.exchange.connection import Connection, Connections
+from tradelake.exchange.faults import Faults
+from tradelake.exchange.ledger import Ledger
+from tradelake.exchange.publication import Message, publish
+from tradelake.exchange.source import MarketSource, Session
+from tradelake.exchange.tape import Tape
+from tradelake.market.channels import ORDERBOOKS
+from tradelake.market.timeframes import SECOND_NS
+
+State = Literal["waiting", "playing", "finished"]
+_MILLISECOND_NS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast, and how messages are grouped.
+
+    Parameters
+    ----------
+    speed : float or None
+        Market seconds per second; None: as fast as the clients take it.
+    frame_ms : float
+        Playback time that shares a frame.
+    frame_messages : int
+        At most so many messages share a frame.
+    """
+
+    speed: float | None
+    frame_ms: float
+    frame_messages: int
+
+
+def span_ns(source: MarketSource) -> int:
+    """Length of all sessions together; at least 1."""
+    return max(1, sum(session.end_ns - session.start_ns for session in source.sessions))
+
+
+def frames(messages: Iterator[Message], window_ns: float, most: int) -> Iterator[list[Message]]:
+    """Group messages whose times lie within ``window_ns`` of the first, at most ``most`` together."""
+    group: list[Message] = []
+    closes_ns = 0.0
+    for message in messages:
+        if group and (len(group) >= most or message.at_ns > closes_ns):
+            yield group
+            group = []
+        if not group:
+            closes_ns = message.at_ns + window_ns
+        group.append(message)
+    if group:
+        yield group
+
+
+class Player:
+    """Plays the sessions of a source once.
+
+    Parameters
+    ----------
+    source : MarketSource
+        What to play.
+    pace : Pace
+        How fast.
+    connections, ledger, tape, faults
+        Who is sent what, where it is counted and kept, and what goes wrong.
+    """
+
+    def __init__(
+        self,
+        source: MarketSource,
+        pace: Pace,
+        *,
+        connections: Connections,
+        ledger: Ledger,
+        tape: Tape,
+        faults: Faults,
+    ) -> None:
+        self._source = source
+        self._pace = pace
+        self._connections = connections
+        self._ledger = ledger
+        self._tape = tape
+        self._faults = faults
+        self._started = asyncio.Event()
+        self._span_ns = span_ns(source)
+        self._played_ns = 0
+        self._session_ns = 0
+        self.state: State = "waiting"
+        self.event_ns = 0
+        self.published = 0
+
+    @property
+    def progress(self) -> float:
+        """Share of the playback that is done, 0 to 1."""
+        if self.state != "playing":
+            return float(self.state == "finished")
+        done = self._played_ns + max(0, self.event_ns - self._session_ns)
+        return min(1.0, done / self._span_ns)
+
+    def start(self) -> None:
+        """Begin; a second call changes nothing."""
+        self._started.set()
+
+    async def run(self) -> None:
+        """Wait for the start, then play every session."""
+        await self._started.wait()
+        self.state = "playing"
+        for session in self._source.sessions:
+            self._session_ns = self.event_ns = session.start_ns
+            await self._play(session)
+            self._played_ns += session.end_ns - session.start_ns
+        self.state = "finished"
+
+    async def _play(self, session: Session) -> None:
+        pace = self._pace
+        messages = publish(session, self._faults.lateness)
+        if pace.speed is None:
+            for frame in frames(messages, float("inf"), pace.frame_messages):
+                await self._connections.subscribed()
+                await self._publish(frame)
+                await asyncio.sleep(0)
+            return
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        window_ns = pace.frame_ms * _MILLISECOND_NS * pace.speed
+        for frame in frames(messages, window_ns, pace.frame_messages):
+            due = began + (frame[-1].at_ns - session.start_ns) / (SECOND_NS * pace.speed)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            await self._publish(frame)
+
+    async def _publish(self, frame: Sequence[Message]) -> None:
+        self.event_ns = frame[-1].at_ns
+        self.published += len(frame)
+        for message in frame:
+            self._tape.add(message.record)
+        live = self._connections.live()
+        if len(live) == 1:
+            await self._send(live[0], frame)
+        elif live:
+            await asyncio.gather(*(self._send(connection, frame) for connection in live))
+
+    async def _send(self, connection: Connection, frame: Sequence[Message]) -> None:
+        async with connection.lock:
+            if connection.muted:
+                return
+            if self._faults.resets:
+                self._faults.resets = False
+                await send_books(connection, self._tape, self._source.symbols, self._ledger)
+            chosen = connection.select(frame)
+            if chosen:
+                await self._write(connection, chosen)
+
+    async def _write(self, connection: Connection, messages: Sequence[Message]) -> None:
+        fault = self._faults.next_frame()
+        if fault == "cut_mid_frame":
+            connection.drop_inside(connection.frame(messages))
+            return
+        if fault == "reorder":
+            messages = messages[::-1]
+        data = connection.frame(messages)
+        keys = [message.key for message in messages]
+        if await connection.write(data):
+            self._ledger.sent(keys)
+            if fault == "duplicate" and await connection.write(data):
+                self._ledger.sent(keys, repeated=True)
+
+
+async def send_books(
+    connection: Connection, tape: Tape, symbols: Sequence[str], ledger: Ledger
+) -> None:
+    """Send the standing books of those symbols the client subscribed to, whole; the caller holds the lock."""
+    messages = []
+    for symbol in symbols:
+        key = (ORDERBOOKS, symbol)
+        book = tape.book(symbol) if connection.subscriptions.wants(key) else None
+        if book is not None:
+            messages.append(Message(book.ts_event, key, book))
+    if messages and await connection.write(connection.frame(messages)):
+        ledger.sent(message.key for message in messages)
+
+
+def wire_pace(
+    source: MarketSource,
+    *,
+    speed: float | None,
+    duration_s: float | None,
+    frame_ms: float,
+    frame_messages: int,
+) -> Pace:
+    """Pace for a speed, or for a duration of the whole playback."""
+    if duration_s is not None:
+        speed = span_ns(source) / SECOND_NS / duration_s
+    return Pace(speed, frame_ms, frame_messages)

@@ -1,0 +1,225 @@
+"""A folder of recorded Parquet files as a market to play.
+
+Files are named ``<channel>_<session>.parquet``; those that share what follows the channel are one
+session. Sessions with trades, quotes and books are streamed, in time order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import merge
+from operator import attrgetter
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tradelake.errors import ConfigError
+from tradelake.exchange.barfiles import BarFiles
+from tradelake.exchange.schemas import SCHEMAS, check_file
+from tradelake.exchange.source import BarHistory, Session, Tick
+from tradelake.market.records import BookUpdate, Level, Quote, TakerSide, Trade
+
+_CHUNK: Final = 2048
+_SIDES: Final[Mapping[str | None, TakerSide]] = {"buy": "buy", "sell": "sell"}
+
+
+def trade_id_of(symbol: str, text: str | None, ts_ns: int, row: int) -> int:
+    """A recorded trade's id as int64: the number itself, else a hash of the id, or of time and row where there is none.
+
+    >>> trade_id_of("BTC/USD", "3735683259", 0, 0)
+    3735683259
+    """
+    if text is not None and text.isdecimal() and int(text) < 1 << 63:
+        return int(text)
+    named = f"{symbol}|{text}" if text is not None else f"{symbol}|{ts_ns}|{row}"
+    digest = hashlib.blake2b(named.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _levels(column: pa.ChunkedArray) -> Iterator[list[Level]]:
+    array = column.combine_chunks()
+    offsets = array.offsets.to_numpy()
+    values = array.values
+    prices = values.field("price").to_numpy()
+    sizes = values.field("size").to_numpy()
+    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        yield list(zip(prices[start:stop].tolist(), sizes[start:stop].tolist(), strict=True))
+
+
+def _trades(table: pa.Table, first_row: int) -> Iterator[Tick]:
+    columns = (table.column(name).to_pylist() for name in SCHEMAS["trades"])
+    for row, (symbol, ts, price, size, side, name) in enumerate(
+        zip(*columns, strict=True), first_row
+    ):
+        trade_id = trade_id_of(symbol, name, ts, row)
+        yield Trade(symbol, ts, 0, trade_id, price, size, _SIDES.get(side, ""))
+
+
+def _quotes(table: pa.Table, _first_row: int) -> Iterator[Tick]:
+    columns = (table.column(name).to_pylist() for name in SCHEMAS["quotes"])
+    for symbol, ts, bid, bid_size, ask, ask_size in zip(*columns, strict=True):
+        yield Quote(symbol, ts, 0, bid, bid_size, ask, ask_size)
+
+
+def _books(table: pa.Table, _first_row: int) -> Iterator[Tick]:
+    plain = (table.column(name).to_pylist() for name in ("symbol", "ts_ns", "reset"))
+    levels = (_levels(table.column(name)) for name in ("bids", "asks"))
+    for symbol, ts, reset, bids, asks in zip(*plain, *levels, strict=True):
+        yield BookUpdate(symbol, ts, 0, bids, asks, reset=bool(reset))
+
+
+_READERS: Final = {"books": _books, "quotes": _quotes, "trades": _trades}
+"""In the order in which equal timestamps are published: a book explains the quote, the quote the trade."""
+
+
+@dataclass(frozen=True)
+class RecordedSession:
+    """Files of one venue and stretch of time.
+
+    Parameters
+    ----------
+    name : str
+        What the file names share.
+    files : mapping of str to Path
+        By channel: trades, quotes, books.
+    symbols : tuple of str
+        The symbols to play.
+    start_ns, end_ns : int
+        Time of the first and last tick of those symbols.
+    limit : int or None
+        Stop after this many ticks.
+    """
+
+    name: str
+    files: Mapping[str, Path]
+    symbols: tuple[str, ...]
+    start_ns: int
+    end_ns: int
+    limit: int | None
+
+    def ticks(self) -> Iterator[Tick]:
+        """Ticks of all channels by time; at equal times books, quotes, trades, each as recorded."""
+        streams = [self._channel(channel) for channel in _READERS if channel in self.files]
+        for count, tick in enumerate(merge(*streams, key=attrgetter("ts_event"))):
+            if self.limit is not None and count >= self.limit:
+                return
+            yield tick
+
+    def _channel(self, channel: str) -> Iterator[Tick]:
+        table = pq.read_table(self.files[channel], columns=list(SCHEMAS[channel]))
+        table = table.filter(pc.is_in(table.column("symbol"), value_set=pa.array(self.symbols)))
+        table = table.take(np.argsort(table.column("ts_ns").to_numpy(), kind="stable"))
+        for first in range(0, len(table), _CHUNK):
+            yield from _READERS[channel](table.slice(first, _CHUNK), first)
+
+
+def _session(
+    name: str, files: Mapping[str, Path], wanted: frozenset[str] | None, limit: int | None
+) -> RecordedSession | None:
+    symbols: set[str] = set()
+    starts, ends = [], []
+    for channel, path in files.items():
+        check_file(path, channel)
+        table = pq.read_table(path, columns=["symbol", "ts_ns"])
+        found = set(pc.unique(table.column("symbol")).to_pylist())
+        chosen = found if wanted is None else found & wanted
+        if chosen:
+            mask = pc.is_in(table.column("symbol"), value_set=pa.array(sorted(chosen)))
+            bounds = pc.min_max(table.column("ts_ns").filter(mask))
+            starts.append(bounds["min"].as_py())
+            ends.append(bounds["max"].as_py())
+            symbols |= chosen
+    if not symbols:
+        return None
+    return RecordedSession(name, files, tuple(sorted(symbols)), min(starts), max(ends), limit)
+
+
+class RecordedMarket:
+    """A folder of recordings.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are.
+    symbols : sequence of str, optional
+        Play only these.
+    sessions : sequence of str, optional
+        Play the sessions whose names contain one of these, whichever channels they have; by default
+        those with trades, quotes and books.
+    limit : int, optional
+        Ticks per session.
+    history_pattern : str
+        Which files in the folder REST serves bars from.
+
+    Raises
+    ------
+    ConfigError
+        The folder is missing, empty, or holds nothing that was asked for; or a file has the wrong
+        schema.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        symbols: Sequence[str] = (),
+        sessions: Sequence[str] = (),
+        limit: int | None = None,
+        history_pattern: str = "bars_1m_*.parquet",
+    ) -> None:
+        if not folder.is_dir():
+            raise ConfigError(f"recorded data: expected a folder; {folder} does not exist")
+        if not any(folder.glob("*.parquet")):
+            raise ConfigError(f"recorded data: expected Parquet files; found none in {folder}")
+        self._folder = folder
+        self._history = BarFiles(sorted(folder.glob(history_pattern)))
+        groups = _group(folder)
+        if sessions:
+            chosen = {n: f for n, f in groups.items() if any(part in n for part in sessions)}
+        else:
+            chosen = {n: f for n, f in groups.items() if len(f) == len(_READERS)}
+        wanted = frozenset(symbols) if symbols else None
+        opened = [_session(name, files, wanted, limit) for name, files in chosen.items()]
+        self._sessions = sorted((s for s in opened if s is not None), key=attrgetter("start_ns"))
+        if not self._sessions and (sessions or symbols or not self._history.paths):
+            raise ConfigError(
+                f"recorded data: expected sessions {', '.join(sessions) or 'with trades, quotes and books'}"
+                f" of {', '.join(symbols) or 'any symbol'}; {folder} has {', '.join(groups) or 'none'}"
+            )
+
+    @property
+    def description(self) -> str:
+        """Folder and sessions."""
+        names = ", ".join(session.name for session in self._sessions)
+        return f"recorded {self._folder.name}: {names or 'bars only'}"
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """Symbols of the sessions, sorted."""
+        return sorted({symbol for session in self._sessions for symbol in session.symbols})
+
+    @property
+    def sessions(self) -> Sequence[Session]:
+        """Sessions in time order."""
+        return self._sessions
+
+    @property
+    def history(self) -> BarHistory:
+        """Bars of the folder's minute files."""
+        return self._history
+
+
+def _group(folder: Path) -> dict[str, dict[str, Path]]:
+    """Files of streamed channels by session name."""
+    groups: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.glob("*.parquet")):
+        channel, _, name = path.stem.partition("_")
+        if channel in _READERS:
+            groups.setdefault(name, {})[channel] = path
+    return groups

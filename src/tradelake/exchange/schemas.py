@@ -1,0 +1,59 @@
+"""Schemas of recorded Parquet files, and the check that a file follows its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tradelake.errors import ConfigError
+
+_SYMBOL: Final = {"symbol": "string", "ts_ns": "int64"}
+_LEVELS: Final = "list<struct<price: double, size: double>>"
+SCHEMAS: Final[Mapping[str, Mapping[str, str]]] = {
+    "trades": _SYMBOL
+    | {"price": "double", "size": "double", "side": "string", "trade_id": "string"},
+    "quotes": _SYMBOL
+    | {"bid": "double", "bid_size": "double", "ask": "double", "ask_size": "double"},
+    "books": _SYMBOL | {"bids": _LEVELS, "asks": _LEVELS, "reset": "bool"},
+    "bars": _SYMBOL
+    | dict.fromkeys(("open", "high", "low", "close", "volume", "vwap"), "double")
+    | {"trades": "int64"},
+}
+"""Columns of each kind of file."""
+
+
+def _type_name(kind: pa.DataType) -> str:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        inner = ", ".join(f"{field.name}: {field.type}" for field in kind.value_type)
+        return f"list<struct<{inner}>>" if pa.types.is_struct(kind.value_type) else str(kind)
+    return str(kind).removeprefix("large_")
+
+
+def check_file(path: Path, kind: str) -> pq.FileMetaData:
+    """Check a file against the schema of its kind and return its metadata.
+
+    Raises
+    ------
+    ConfigError
+        It is no Parquet file, or a column is missing or of another type; the message names file,
+        column, expected and found.
+    """
+    try:
+        parquet = pq.ParquetFile(path)
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(f"{path}: expected a Parquet file: {error}") from error
+    with parquet:
+        schema = parquet.schema_arrow
+        for name, expected in SCHEMAS[kind].items():
+            if name not in schema.names:
+                raise ConfigError(
+                    f"{path}: expected column {name} of {expected}; found columns {', '.join(schema.names)}"
+                )
+            found = _type_name(schema.field(name).type)
+            if found != expected and found != "null":
+                raise ConfigError(f"{path}: expected column {name} of {expected}; found {found}")
+        return parquet.metadata
