@@ -1,0 +1,263 @@
+"""Stamping and micro-batching: records of a feed -> batches, one in flight per symbol bucket.
+
+Pure: time is passed in. Who puts the batches says ``take``, and ``acknowledged`` when they are
+durable; meanwhile what arrives for a bucket in flight gathers into its next, larger batch. So order
+per bucket needs no promise of the stream, and a slow stream makes batches large rather than many.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from tradelake.market.records import BookUpdate, Record, Rejected, Unreadable, channel_of
+from tradelake.market.symbols import bucket_of
+from tradelake.stream.envelope import (
+    FINAL_WATERMARK,
+    NO_WATERMARK,
+    Batch,
+    Lane,
+    encode_record,
+)
+from tradelake.usecases.watermark import Watermark
+
+SECOND_NS: Final = 1_000_000_000
+_KNOWN_SYMBOLS: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchLimits:
+    """When a batch is due, and how large it may be.
+
+    Parameters
+    ----------
+    linger_ns : int
+        A record waits no longer for company.
+    heartbeat_ns : int
+        A bucket is silent no longer; an empty batch then carries the watermark.
+    max_records, max_bytes : int
+        Bounds of one batch; bytes are estimated before compression.
+    max_in_hand : int
+        Records held, waiting or in flight, above which the feed must not be read.
+    """
+
+    linger_ns: int = 5_000_000
+    heartbeat_ns: int = SECOND_NS
+    max_records: int = 2_000
+    max_bytes: int = 256 * 1024
+    max_in_hand: int = 200_000
+
+
+@dataclass(slots=True)
+class _Chunk:
+    records: list[Record]
+    size: int
+    received_ns: int
+    watermark_ns: int
+
+
+@dataclass(slots=True)
+class _Bucket:
+    seq: int = 0
+    said_ns: int = 0
+    in_flight: int | None = None
+    chunks: deque[_Chunk] = field(default_factory=deque)
+
+
+class Batcher:
+    """Stamps micro-batches with (lane, epoch, bucket, seq) and a watermark.
+
+    Parameters
+    ----------
+    venue, epoch, lane
+        Part of every stamp.
+    buckets : int
+        Symbol buckets.
+    limits : BatchLimits
+        When a batch is due, and how large it may be.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        epoch: int,
+        buckets: int,
+        limits: BatchLimits,
+        lane: Lane = "live",
+    ) -> None:
+        self.watermark = Watermark()
+        self.in_hand = 0
+        self._venue, self._epoch, self._lane = venue, epoch, lane
+        self._limits = limits
+        self._buckets = [_Bucket() for _ in range(buckets)]
+        self._bucket_of: dict[str, int] = {}
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is in hand that nothing more must be read."""
+        return self.in_hand >= self._limits.max_in_hand
+
+    def add(self, records: Sequence[Record], now_ns: int) -> None:
+        """Take in the records of one frame, received at ``now_ns``."""
+        before_ns = self.watermark.at(now_ns)
+        self.watermark.observe(records, now_ns)
+        open_chunks: dict[int, _Chunk] = {}
+        for record in records:
+            size = estimated_size(record)
+            if size <= self._limits.max_bytes:
+                self._place(open_chunks, record, size, now_ns, before_ns)
+                continue
+            for piece in cut_oversize(record, self._limits.max_bytes):
+                self._place(open_chunks, piece, estimated_size(piece), now_ns, before_ns)
+        after_ns = self.watermark.at(now_ns)
+        for index, chunk in open_chunks.items():
+            chunk.watermark_ns = after_ns
+            self._buckets[index].chunks.append(chunk)
+
+    def take(
+        self, now_ns: int, among: Collection[int] | None = None, *, flush: bool = False
+    ) -> list[Batch]:
+        """Return the batches that are due, at most one a bucket, and count them as in flight.
+
+        Parameters
+        ----------
+        now_ns : int
+            The time.
+        among : collection of int or None
+            Buckets to look at; None: all.
+        flush : bool
+            Whatever waits is due.
+        """
+        batches = []
+        for index in range(len(self._buckets)) if among is None else among:
+            bucket = self._buckets[index]
+            if bucket.in_flight is None and (self._due_ns(bucket) <= now_ns or flush):
+                batch = self._next(index, bucket, now_ns, heartbeat=not flush)
+                if batch is not None:
+                    batches.append(batch)
+        return batches
+
+    def final(self, now_ns: int, among: Collection[int] | None = None) -> list[Batch]:
+        """Return a last heartbeat of every bucket that says: nothing more comes, ever."""
+        indices = range(len(self._buckets)) if among is None else among
+        return [self._stamp(i, self._buckets[i], [], FINAL_WATERMARK, now_ns) for i in indices]
+
+    def acknowledged(self, batches: Iterable[Batch]) -> None:
+        """Report that batches are durable: their buckets are free for the next."""
+        for batch in batches:
+            bucket = self._buckets[batch.bucket]
+            if bucket.in_flight != batch.seq:
+                raise ValueError(
+                    f"{batch.source_key}: {batch.seq} acknowledged, {bucket.in_flight} in flight"
+                )
+            bucket.in_flight = None
+            self.in_hand -= len(batch.records)
+
+    def next_due_ns(self, among: Collection[int] | None = None) -> int | None:
+        """When the next batch of a free bucket is due, ns since 1970 UTC; None: all in flight."""
+        indices = range(len(self._buckets)) if among is None else among
+        free = [self._buckets[i] for i in indices if self._buckets[i].in_flight is None]
+        return min((self._due_ns(bucket) for bucket in free), default=None)
+
+    def waiting(self, among: Collection[int]) -> bool:
+        """Whether any of the buckets has records that were not taken yet."""
+        return any(self._buckets[index].chunks for index in among)
+
+    def _due_ns(self, bucket: _Bucket) -> int:
+        if bucket.chunks:
+            return bucket.chunks[0].received_ns + self._limits.linger_ns
+        return bucket.said_ns + self._limits.heartbeat_ns
+
+    def _next(self, index: int, bucket: _Bucket, now_ns: int, *, heartbeat: bool) -> Batch | None:
+        records: list[Record] = []
+        size = 0
+        watermark_ns = self.watermark.at(now_ns)
+        while bucket.chunks:
+            chunk = bucket.chunks[0]
+            room = len(records) + len(chunk.records) <= self._limits.max_records
+            if records and not (room and size + chunk.size <= self._limits.max_bytes):
+                break
+            records += chunk.records
+            size += chunk.size
+            left_ns = chunk.watermark_ns
+            bucket.chunks.popleft()
+        if bucket.chunks:
+            watermark_ns = left_ns
+        if not records and (not heartbeat or watermark_ns == NO_WATERMARK):
+            bucket.said_ns = now_ns
+            return None
+        return self._stamp(index, bucket, records, watermark_ns, now_ns)
+
+    def _stamp(
+        self, index: int, bucket: _Bucket, records: list[Record], watermark_ns: int, now_ns: int
+    ) -> Batch:
+        if bucket.in_flight is not None:
+            raise ValueError(f"bucket {index}: batch {bucket.in_flight} is still in flight")
+        batch = Batch(
+            self._lane, self._venue, self._epoch, index, bucket.seq, watermark_ns, records
+        )
+        bucket.in_flight = bucket.seq
+        bucket.seq += 1
+        bucket.said_ns = now_ns
+        return batch
+
+    def _index(self, symbol: str) -> int:
+        index = self._bucket_of.get(symbol)
+        if index is None:
+            if len(self._bucket_of) >= _KNOWN_SYMBOLS:
+                self._bucket_of.clear()
+            index = self._bucket_of[symbol] = bucket_of(symbol, len(self._buckets))
+        return index
+
+    def _place(
+        self,
+        open_chunks: dict[int, _Chunk],
+        record: Record,
+        size: int,
+        now_ns: int,
+        watermark_ns: int,
+    ) -> None:
+        index = self._index(record.symbol)
+        chunk = open_chunks.get(index)
+        if chunk is None:
+            chunk = open_chunks[index] = _Chunk([], 0, now_ns, watermark_ns)
+        elif (
+            chunk.size + size > self._limits.max_bytes
+            or len(chunk.records) >= self._limits.max_records
+        ):
+            self._buckets[index].chunks.append(chunk)
+            chunk = open_chunks[index] = _Chunk([], 0, now_ns, watermark_ns)
+        chunk.records.append(record)
+        chunk.size += size
+        self.in_hand += 1
+
+
+def estimated_size(record: Record) -> int:
+    """Bytes a record takes in a batch at most, before compression."""
+    size = 176 + 4 * len(record.symbol)
+    if isinstance(record, BookUpdate):
+        size += 19 * (len(record.bids) + len(record.asks))
+    elif isinstance(record, Unreadable | Rejected):
+        size += len(record.raw) + 4 * len(record.reason)
+    return size
+
+
+def cut_oversize(record: Record, max_bytes: int) -> Iterator[Unreadable]:
+    """Cut a record no batch can carry into ``Unreadable`` pieces; joined they are all its bytes."""
+    if isinstance(record, Unreadable):
+        raw, why = record.raw, record.reason[:200]
+    else:
+        raw, why = encode_record(record), "the record as a batch encodes it"
+    step = max(1, max_bytes - 2_048)
+    pieces = range(0, len(raw), step)
+    for number, start in enumerate(pieces, 1):
+        reason = f"oversize: piece {number} of {len(pieces)} of {len(raw)} bytes: {why}"
+        yield Unreadable(
+            record.symbol[:32],
+            record.ts_ingest,
+            channel_of(record),
+            reason,
+            raw[start : start + step],
+        )
