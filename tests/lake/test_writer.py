@@ -139,8 +139,10 @@ def test_a_second_writer_with_stale_metadata_is_refused_rather_than_rebased(cata
 def test_append_repeated_changes_nothing_and_says_so(catalog):
     writer = IcebergWriter(catalog)
     columns = {
-        "run_id": ["a", "b"], "sweep_id": ["s", "s"], "strategy": ["sma", "sma"], "symbol": ["BTC/USD"] * 2,
-        "timeframe": ["1h"] * 2, "params": ["{}"] * 2, "start_ns": [1, 1], "end_ns": [2, 2], "bars": [1, 1],
+        "run_id": ["a", "b"], "sweep_id": ["s", "s"], "strategy": ["sma", "sma"],
+        "symbol": ["BTC/USD"] * 2,
+        "timeframe": ["1h"] * 2, "params": ["{}"] * 2, "start_ns": [1, 1], "end_ns": [2, 2],
+        "bars": [1, 1],
         "status": ["succeeded", "failed"], "sharpe": [1.5, None], "manifest": ["{}"] * 2,
         "result_uri": ["x", "y"], "recorded": [1, 1],
     }  # fmt: skip

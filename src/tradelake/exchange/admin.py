@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,7 @@ class AdminEndpoints:
         return [
             web.post(f"{prefix}/start", self.start),
             web.get(f"{prefix}/status", self.status),
+            web.get(f"{prefix}/history", self.history),
             web.post(f"{prefix}/fault", self.fault),
         ]
 
@@ -42,6 +44,16 @@ class AdminEndpoints:
     async def status(self, _request: web.Request) -> web.Response:
         """How far the playback is and what was sent."""
         return web.json_response(self._status())
+
+    async def history(self, _request: web.Request) -> web.Response:
+        """Which minute bars REST serves, by symbol: first and last open, and how many."""
+        found: dict[str, dict[str, int]] = {}
+        for symbol in self.source.history.symbols():
+            minutes = await asyncio.to_thread(self.source.history.minutes, symbol)
+            if minutes is not None and len(minutes):
+                first, last = int(minutes.ts_ns[0]), int(minutes.ts_ns[-1])
+                found[symbol] = {"first_ns": first, "last_ns": last, "bars": len(minutes)}
+        return web.json_response(found)
 
     async def fault(self, request: web.Request) -> web.Response:
         """Inject a fault."""

@@ -1,0 +1,112 @@
+"""Where the embedded AWS keeps what, and the environment variables that follow from it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from tradelake.errors import ConfigError
+from tradelake.topology import names, stores
+
+ENVIRONMENT: Final = "local"
+DEFAULT_ROOT: Final = Path(".tradelake")
+_MARKER: Final = "tradelake.json"
+
+State = Literal["running", "complete", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The folder of one embedded AWS."""
+
+    root: Path
+
+    @property
+    def catalog(self) -> Path:
+        """The Iceberg catalog, a SQLite file."""
+        return self.root / "lake" / "catalog.db"
+
+    @property
+    def warehouse(self) -> Path:
+        """Iceberg data and metadata."""
+        return self.root / "lake" / "warehouse"
+
+    @property
+    def streams(self) -> Path:
+        """The append logs of the stream server."""
+        return self.root / "streams"
+
+    @property
+    def hot(self) -> Path:
+        """The hot store, a SQLite file."""
+        return self.root / "hot.db"
+
+    @property
+    def state(self) -> Path:
+        """Checkpoints and status files of the function workers."""
+        return self.root / "state"
+
+    @property
+    def logs(self) -> Path:
+        """One file per process."""
+        return self.root / "logs"
+
+    @property
+    def failures(self) -> Path:
+        """What event-source mappings gave up on."""
+        return self.root / "failures"
+
+    @property
+    def report(self) -> Path:
+        """The report."""
+        return self.root / "report.html"
+
+    def variables(self) -> dict[str, str]:
+        """Environment variables of every function, job and command that works on this folder."""
+        root = self.root.absolute()
+        here = Layout(root)
+        return {
+            names.ENV_ENVIRONMENT: ENVIRONMENT,
+            names.ENV_CATALOG_URI: f"sqlite:///{here.catalog}",
+            names.ENV_WAREHOUSE: str(here.warehouse),
+            names.ENV_ARTIFACT_BUCKET: names.physical(ENVIRONMENT, stores.ARTIFACT_BUCKET.name),
+            names.ENV_HOT_STORE: f"sqlite:///{here.hot}",
+        }
+
+    def prepare(self) -> None:
+        """Make an empty folder, in the place of an earlier one of ours.
+
+        Raises
+        ------
+        ConfigError
+            Something else is there, or the folder cannot be written.
+        """
+        try:
+            if self.root.exists() and any(self.root.iterdir()):
+                if not (self.root / _MARKER).is_file():
+                    raise ConfigError(
+                        f"{self.root} holds files that are not tradelake's; name another folder"
+                    )
+                shutil.rmtree(self.root)
+            for folder in (self.root, self.logs, self.state, self.streams, self.warehouse):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"cannot write {self.root}: {error.strerror or error}") from error
+        self.mark("running")
+
+    def mark(self, state: State) -> None:
+        """Say how far the work in the folder is; replaced whole."""
+        draft = self.root / f"{_MARKER}.new"
+        draft.write_text(json.dumps({"state": state}))
+        draft.replace(self.root / _MARKER)
+
+    def marked(self) -> State | None:
+        """Return how far the work in the folder is; None when it is not ours."""
+        try:
+            state: State = json.loads((self.root / _MARKER).read_text())["state"]
+        except (OSError, ValueError, KeyError):
+            return None
+        return state

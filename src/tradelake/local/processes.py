@@ -1,0 +1,123 @@
+"""Processes of the embedded AWS: started with a log file each, watched, and ended together."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from tradelake.errors import ConfigError, Transient
+from tradelake.local.children import Children, end
+
+_READY: Final = '"ready"'
+_NOT_INHERITED: Final = ("AWS_", "TRADELAKE_", "APCA_")
+
+
+class Process:
+    """A running child; its output goes to ``log``."""
+
+    def __init__(self, name: str, child: subprocess.Popen[str], log: Path) -> None:
+        self.name = name
+        self.log = log
+        self.child = child
+        self._ready: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._pump = threading.Thread(target=self._copy, name=f"log-{name}", daemon=True)
+        self._pump.start()
+
+    def _copy(self) -> None:
+        assert self.child.stdout is not None
+        with self.log.open("a", encoding="utf-8") as log:
+            for line in self.child.stdout:
+                log.write(line)
+                log.flush()
+                if _READY in line and line.startswith("{"):
+                    self._ready.put(json.loads(line))
+        self._ready.put(None)
+
+    def wait_ready(self, timeout_s: float = 60.0) -> dict[str, Any]:
+        """Return the ready line.
+
+        Raises
+        ------
+        ConfigError
+            The process ended instead; the message is its last line.
+        Transient
+            It did not become ready in time.
+        """
+        try:
+            ready = self._ready.get(timeout=timeout_s)
+        except queue.Empty:
+            raise Transient(f"{self.name} was not ready after {timeout_s:g} s") from None
+        if ready is None:
+            raise ConfigError(f"{self.name}: {self.last_line()}")
+        return ready
+
+    def last_line(self) -> str:
+        """Return the last line of output, or what stands for it."""
+        self._pump.join(timeout=2)
+        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
+        said = [line.strip() for line in lines if line.strip()]
+        return said[-1] if said else f"ended with code {self.child.poll()} and no word"
+
+    def stop(self, timeout_s: float = 30.0) -> int:
+        """End it with SIGTERM, after ``timeout_s`` with SIGKILL; return its exit code."""
+        end(self.child, timeout_s)
+        self._pump.join(timeout=5)
+        return int(self.child.returncode)
+
+    @property
+    def running(self) -> bool:
+        """Whether it still runs."""
+        return self.child.poll() is None
+
+
+class Processes:
+    """Starts processes; closing ends them all, the last started first."""
+
+    def __init__(self, logs: Path, project_root: Path) -> None:
+        self._logs = logs
+        self._root = project_root
+        self._children = Children()
+        self._running: list[Process] = []
+
+    def start(
+        self, name: str, arguments: Sequence[str], variables: Mapping[str, str] | None = None
+    ) -> Process:
+        """Start this Python with ``arguments``; ``variables`` come on top of a cleaned environment.
+
+        Inherited ``AWS_*`` and ``TRADELAKE_*`` variables are left out, so nothing local can reach
+        a real account.
+        """
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
+        child = self._children.start(
+            [sys.executable, "-P", *arguments],
+            {**kept, "PYTHONUNBUFFERED": "1", **(variables or {})},
+            stdin=subprocess.DEVNULL,
+            cwd=self._root,
+        )
+        process = Process(name, child, self._logs / f"{name}.log")
+        self._running.append(process)
+        return process
+
+    def died(self) -> Process | None:
+        """Return a process that ended though nobody asked, or None."""
+        return next((one for one in self._running if not one.running), None)
+
+    def stop(self, process: Process, timeout_s: float = 30.0) -> int:
+        """End one process and forget it; return its exit code."""
+        self._running.remove(process)
+        code = process.stop(timeout_s)
+        self._children.finished(process.child)
+        return code
+
+    def close(self) -> None:
+        """End every process."""
+        while self._running:
+            self.stop(self._running[-1], timeout_s=5.0)
+        self._children.close()

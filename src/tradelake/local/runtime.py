@@ -1,0 +1,161 @@
+"""The embedded AWS: interprets ``topology`` on one machine.
+
+Streams live on our stream server, everything else on the emulator; each function of the topology that a stream triggers
+runs in a worker process that hands its real handler real Lambda events. The other interpreter of ``topology`` is
+``infra``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from tradelake.bootstrap import wire_lake_catalog
+from tradelake.errors import Transient
+from tradelake.local.emulator.options import CREDENTIALS, REGION
+from tradelake.local.layout import ENVIRONMENT, Layout
+from tradelake.local.processes import Process, Processes
+from tradelake.local.provision import Endpoints, Plan, Provisioned, provision
+from tradelake.topology import containers, functions
+
+_POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuntimeOptions:
+    """What an embedded AWS is started with; port 0 takes a free one."""
+
+    layout: Layout
+    project_root: Path
+    aws_port: int = 0
+    kinesis_port: int = 0
+    alpaca_key: str = "demo-key"
+    alpaca_secret: str = "demo-secret"  # noqa: S105 - the local venue's own
+    window_cap_s: float = 1.0
+    extra_variables: Mapping[str, str] | None = None
+
+
+class Runtime:
+    """A running embedded AWS; use it as a context manager."""
+
+    def __init__(self, options: RuntimeOptions) -> None:
+        self.options = options
+        self.layout = options.layout
+        self.provisioned = Provisioned()
+        self.variables: dict[str, str] = {}
+        self.workers: dict[str, Process] = {}
+        self._processes = Processes(options.layout.logs.absolute(), options.project_root)
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._processes.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._processes.close()
+
+    def _start(self) -> None:
+        variables = {**self.layout.variables(), **(self.options.extra_variables or {})}
+        kinesis = self._server(
+            "streams",
+            {"folder": str(self.layout.streams.absolute()), "port": self.options.kinesis_port},
+        )
+        emulator = self._server(
+            "emulator",
+            {
+                "project_root": str(self.options.project_root),
+                "port": self.options.aws_port,
+                "child_environment": {
+                    "AWS_ENDPOINT_URL_KINESIS": kinesis,
+                    "NUMBA_CACHE_DIR": str(self.layout.state.absolute() / "numba"),
+                    **variables,
+                },
+            },
+        )
+        self.variables = {
+            **variables,
+            **CREDENTIALS,
+            "AWS_ENDPOINT_URL": emulator,
+            "AWS_ENDPOINT_URL_KINESIS": kinesis,
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_REGION": REGION,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+        self.provisioned = provision(
+            Plan(
+                ENVIRONMENT,
+                Endpoints(emulator, kinesis),
+                self.options.project_root,
+                variables=variables,
+                alpaca_key=self.options.alpaca_key,
+                alpaca_secret=self.options.alpaca_secret,
+            )
+        )
+        catalog = wire_lake_catalog(variables)
+        catalog.ensure_tables()
+        catalog.close()
+        for function in functions.FUNCTIONS:
+            if function.triggers:
+                self.workers[function.name] = self._worker(function)
+
+    def _server(self, kind: str, options: Mapping[str, Any]) -> str:
+        process = self._processes.start(
+            kind, ["-m", "tradelake.local.serve", kind, json.dumps(options)]
+        )
+        return str(process.wait_ready()["url"])
+
+    def _worker(self, function: functions.Function) -> Process:
+        return self.start(
+            function.name,
+            [
+                "-m",
+                "tradelake.local.function_worker",
+                "--function",
+                function.name,
+                "--project-root",
+                str(self.options.project_root),
+                "--state",
+                str(self.layout.state.absolute()),
+                "--window-cap-s",
+                str(self.options.window_cap_s),
+            ],
+        )
+
+    def start(
+        self, name: str, arguments: list[str], variables: Mapping[str, str] | None = None
+    ) -> Process:
+        """Start another Python process inside this AWS; it ends with it."""
+        return self._processes.start(name, arguments, {**self.variables, **(variables or {})})
+
+    def start_ingester(self, variables: Mapping[str, str]) -> Process:
+        """Start the ingester's container entry point as a process."""
+        entry = self.options.project_root / "containers" / containers.INGESTER.folder / "main.py"
+        return self.start(containers.INGESTER.name, [str(entry)], variables)
+
+    def stop(self, process: Process, timeout_s: float = 30.0) -> int:
+        """End one process; return its exit code."""
+        return self._processes.stop(process, timeout_s)
+
+    def check(self) -> None:
+        """Raise when a process ended though nobody asked.
+
+        Raises
+        ------
+        Transient
+            Which one, and its last words.
+        """
+        dead = self._processes.died()
+        if dead is not None:
+            raise Transient(f"{dead.name} ended: {dead.last_line()} (see {dead.log})")

@@ -1,0 +1,43 @@
+"""Run one server of the embedded AWS: ``python -m tradelake.local.serve KIND JSON-OPTIONS``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tradelake.errors import ConfigError
+
+
+def _paths(kind: type, value: object) -> Any:  # noqa: ANN401 - what msgspec asks for
+    if kind is Path:
+        return Path(str(value))
+    raise NotImplementedError(f"no conversion to {kind}")
+
+
+def main(arguments: list[str]) -> int:
+    """Run the server until it is told to stop; return the exit code."""
+    kind, options = arguments
+    fields = msgspec.json.decode(options)
+    try:
+        if kind == "streams":
+            from tradelake.local.stream_server import ServerOptions, run_stream_server
+
+            run_stream_server(msgspec.convert(fields, ServerOptions, dec_hook=_paths))
+        elif kind == "emulator":
+            from tradelake.local.emulator.options import EmulatorOptions
+            from tradelake.local.emulator.server import run_emulator
+
+            run_emulator(msgspec.convert(fields, EmulatorOptions, dec_hook=_paths))
+        else:
+            raise ConfigError(f"expected streams or emulator, found {kind!r}")
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
