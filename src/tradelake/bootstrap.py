@@ -21,6 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tradelake.ports import Received
+    from tradelake.strategies.api import Predictor
+    from tradelake.usecases.collect_backtests import CollectedSweep
+    from tradelake.usecases.sweeps import PreparedSweep, RunResult
     from tradelake.usecases.validate import Validated
 
 
@@ -56,3 +59,54 @@ def wire_lake_reader(environment: Mapping[str, str]) -> LakeReader:
     from tradelake.lake.reader import LakeReader
 
     return LakeReader(wire_lake_catalog(environment))
+
+
+def wire_prepare_backtests(env: Mapping[str, str]) -> Callable[[str], PreparedSweep]:
+    """Return the ``prepare_backtests`` function's work: key of a sweep request in, manifest out."""
+    from tradelake.adapters.aws.objects import S3Objects
+    from tradelake.settings import SweepSettings
+    from tradelake.usecases.sweeps import prepare
+
+    bucket = load_settings(env, SweepSettings).artifact_bucket
+    artifacts = S3Objects(bucket)
+    return lambda key: prepare(artifacts, bucket, key)
+
+
+def wire_collect_backtests(env: Mapping[str, str]) -> Callable[[str], CollectedSweep]:
+    """Return the ``collect_backtests`` function's work: sweep id in, trials appended."""
+    from tradelake.adapters.aws.objects import S3Objects
+    from tradelake.adapters.system import SystemClock
+    from tradelake.settings import SweepSettings
+    from tradelake.usecases.collect_backtests import collect
+
+    bucket = load_settings(env, SweepSettings).artifact_bucket
+    artifacts = S3Objects(bucket)
+    lake = wire_lake_writer(env)
+    clock = SystemClock()
+    return lambda sweep_id: collect(artifacts, lake, clock, bucket, sweep_id)
+
+
+def wire_backtest(env: Mapping[str, str]) -> Callable[[], RunResult]:
+    """Return the backtest job's work: the specification that the environment names."""
+    from tradelake.adapters.aws.objects import S3Objects
+    from tradelake.adapters.system import code_version
+    from tradelake.settings import BacktestSettings
+    from tradelake.usecases.run_backtest import run_backtest
+
+    settings = load_settings(env, BacktestSettings)
+    artifacts = S3Objects(settings.artifact_bucket)
+    bars = wire_lake_reader(env)
+    return lambda: run_backtest(
+        settings.spec_key,
+        settings.result_key,
+        artifacts=artifacts,
+        bars=bars,
+        load_model=_load_model,
+        code_version=code_version(),
+    )
+
+
+def _load_model(archive: bytes) -> Predictor:
+    from tradelake.models import packaging
+
+    return packaging.load(archive)

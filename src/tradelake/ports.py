@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from tradelake.market.arrays import BarArrays
 from tradelake.market.records import Bar
 from tradelake.stream.envelope import Batch
 from tradelake.topology.tables import Table
@@ -112,6 +113,27 @@ class LakeWriter(Protocol):
         ...
 
 
+class BarSource(Protocol):
+    """Where bars are read from."""
+
+    def bars(
+        self,
+        symbol: str,
+        timeframe: str,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        source: str | None = None,
+    ) -> BarArrays:
+        """Bars with ``start_ns <= ts_event < end_ns``, oldest first; each in its newest revision.
+
+        Raises
+        ------
+        InsufficientData
+            There are none.
+        """
+        ...
+
+
 class HotStore(Protocol):
     """Recent bars, quick to read."""
 
@@ -171,9 +193,13 @@ class EpochStore(Protocol):
         ...
 
 
+OPEN: Final = 0
+"""``closed_ns`` of a gap that lasts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """An interval in which data may be missing."""
+    """An interval in which data may be missing; ``closed_ns`` is ``OPEN`` while it lasts."""
 
     venue: str
     opened_ns: int
