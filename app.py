@@ -1,0 +1,5 @@
+"""Entry point of the CDK command line: ``npx cdk synth``, ``npx cdk deploy 'dev/*'``."""
+
+from infra.application import application
+
+application().synth()

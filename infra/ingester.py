@@ -1,0 +1,142 @@
+"""Services of the topology on ECS Fargate: the ingester."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from aws_cdk import aws_ec2 as ec2
+from aws_cdk import aws_ecs as ecs
+from constructs import Construct
+
+from infra import grants
+from infra.environments import Environment
+from infra.logs import log_group
+from infra.packaging import image_context
+from infra.security import SecurityStack
+from infra.streams import StreamsStack
+from infra.variables import HEALTH_PORT, chosen
+from tradelake.topology import containers, names
+
+_PROBE = (
+    "import urllib.request as u;"
+    f"u.urlopen('http://127.0.0.1:{HEALTH_PORT}/health', timeout=3).read()"
+)
+
+
+class IngesterStack(cdk.Stack):
+    """The cluster and the ingester.
+
+    It reads the Alpaca secret itself, so that a rotated one is found without a new task definition.
+    Minimum healthy 0 %, maximum 100 %: Alpaca admits one connection an account, so the old task
+    ends before the new one starts. The cluster has no capacity providers: associating them races
+    with ECS's service-linked role in a new account.
+
+    Attributes
+    ----------
+    cluster : ecs.Cluster
+        With Container Insights, which count the running tasks.
+    service : ecs.FargateService
+        The ingester.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        environment: Environment,
+        *,
+        vpc: ec2.IVpc,
+        security: SecurityStack,
+        streams: StreamsStack,
+        variables: dict[str, str],
+    ) -> None:
+        super().__init__(scope, "ingester", description="tradelake: the ingester")
+        self._environment = environment
+        self._security = security
+        self._streams = streams
+        self.cluster = ecs.Cluster(
+            self,
+            "Cluster",
+            cluster_name=names.physical(environment.name, "services"),
+            vpc=vpc,
+            container_insights_v2=ecs.ContainerInsights.ENABLED,
+        )
+        outbound = ec2.SecurityGroup(
+            self,
+            "Outbound",
+            vpc=vpc,
+            description="HTTPS out: the feed and AWS",
+            allow_all_outbound=False,
+        )
+        outbound.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "feed and AWS APIs")
+        self.service = ecs.FargateService(
+            self,
+            "Service",
+            cluster=self.cluster,
+            service_name=names.physical(environment.name, containers.INGESTER.name),
+            task_definition=self._task(containers.INGESTER, variables),
+            desired_count=environment.ingester_tasks,
+            min_healthy_percent=0,
+            max_healthy_percent=100,
+            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.DISABLED,
+            circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            security_groups=[outbound],
+            enable_ecs_managed_tags=True,
+            propagate_tags=ecs.PropagatedTagSource.SERVICE,
+        )
+
+    def _task(
+        self, service: containers.Service, variables: dict[str, str]
+    ) -> ecs.FargateTaskDefinition:
+        key = self._security.data_key
+        statements = [
+            *(
+                statement
+                for stream in service.writes_streams
+                for statement in grants.write_stream(self._streams.streams[stream.name], key)
+            ),
+            *(
+                statement
+                for table in service.key_tables
+                for statement in grants.use_key_table(self._streams.key_tables[table.name], key)
+            ),
+        ]
+        for secret in service.secrets:
+            statements += grants.read_secret(
+                self._security.secrets[secret], self._security.secret_key
+            )
+        task = ecs.FargateTaskDefinition(
+            self,
+            "Task",
+            family=names.physical(self._environment.name, service.name),
+            cpu=self._environment.ingester_cpu,
+            memory_limit_mib=self._environment.ingester_memory_mb,
+            task_role=grants.role(self, "TaskRole", "ecs-tasks.amazonaws.com", statements),
+            runtime_platform=ecs.RuntimePlatform(
+                cpu_architecture=ecs.CpuArchitecture.ARM64,
+                operating_system_family=ecs.OperatingSystemFamily.LINUX,
+            ),
+        )
+        folder = f"containers/{service.folder}"
+        task.add_container(
+            service.name,
+            image=ecs.ContainerImage.from_asset(
+                file=f"{folder}/Dockerfile",
+                asset_name=f"{names.SYSTEM}-{service.name}",
+                **image_context(folder, f"requirements/{service.folder}.txt"),
+            ),
+            environment=chosen(variables, service.environment),
+            logging=ecs.LogDrivers.aws_logs(
+                stream_prefix=service.name,
+                log_group=log_group(self, self._environment, service.name, key),
+            ),
+            health_check=ecs.HealthCheck(
+                command=["CMD", "python", "-c", _PROBE],
+                interval=cdk.Duration.seconds(30),
+                timeout=cdk.Duration.seconds(5),
+                retries=3,
+                start_period=cdk.Duration.seconds(60),
+            ),
+            # time to flush what is in memory and to close its gap after SIGTERM
+            stop_timeout=cdk.Duration.seconds(60),
+        )
+        return task
