@@ -1,1 +1,1 @@
-"""An Alpaca-compatible venue for one machine: server, player of recorded data, synthetic market, faults."""
+"""An Alpaca-compatible venue for one machine: server, recorded and synthetic markets, faults."""

@@ -138,8 +138,8 @@ class _SymbolBars:
 class BarBuilder:
     """Builds the bars of one session.
 
-    Call :meth:`due` with the time before adding what happens then; records come by non-decreasing time of
-    publication, trades possibly with an earlier ``ts_event``.
+    Call :meth:`due` with the time before adding what happens then; records come by non-decreasing
+    time of publication, trades possibly with an earlier ``ts_event``.
 
     Parameters
     ----------
@@ -191,10 +191,12 @@ class BarBuilder:
             self.next_ns = self._next()
 
     def _updated(self) -> list[Bar]:
-        updated = []
+        updated: list[Bar] = []
         for symbol, state in sorted(self._symbols.items()):
-            for minute in sorted(state.dirty):
-                updated.append(state.closed[minute].bar(symbol, UPDATED_BARS, "1m"))
+            updated.extend(
+                state.closed[minute].bar(symbol, UPDATED_BARS, "1m")
+                for minute in sorted(state.dirty)
+            )
             state.dirty.clear()
         return updated
 

@@ -1,4 +1,4 @@
-"""Bars as REST serves them: history and the venue's own minute bars as one series, at any timeframe."""
+"""Bars as REST serves them: history and the venue's own as one series, at any timeframe."""
 
 from __future__ import annotations
 

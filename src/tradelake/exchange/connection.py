@@ -53,7 +53,7 @@ class Connection:
         return [message for message in messages if wants(message.key)]
 
     def frame(self, messages: Iterable[Message]) -> bytes:
-        """Messages as a frame in the client's encoding; each is encoded once for all clients of an encoding."""
+        """Messages as a frame; each is encoded once for all clients of an encoding."""
         encode = self.codec.encode
         parts = []
         if self.codec.binary:

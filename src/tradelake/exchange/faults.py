@@ -100,7 +100,7 @@ async def _mute(faults: Faults, request: Mapping[str, Any]) -> None:
 
 
 async def _cut(faults: Faults, request: Mapping[str, Any]) -> None:
-    """Connections end: ``how`` is clean (closing handshake), abort, or mid_frame (inside the next frame)."""
+    """Connections end: ``how`` is clean (handshake), abort, or mid_frame (in the next frame)."""
     match request.get("how", "abort"):
         case "clean":
             closing = (c.ws.close(code=WSCloseCode.GOING_AWAY) for c in faults.connections.all())

@@ -14,7 +14,7 @@ class Ledger:
         self._duplicated: Counter[tuple[str, str]] = Counter()
 
     def sent(self, keys: Iterable[tuple[str, str]], *, repeated: bool = False) -> None:
-        """Note messages, by (channel, symbol), that were written; ``repeated`` when they were written before."""
+        """Note written messages by (channel, symbol); ``repeated`` when for the second time."""
         keys = list(keys)
         self._sent.update(keys)
         if repeated:

@@ -10,7 +10,7 @@ from tradelake.errors import ConfigError
 from tradelake.market.venues import VENUES
 
 Start = Literal["told", "at_once", "subscribed"]
-"""When the playback begins: at ``POST /_exchange/start``, when the server listens, or at the first subscription."""
+"""When the playback begins: at ``POST /_exchange/start``, at once, or at the first subscription."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +46,13 @@ class SyntheticOptions:
     def __post_init__(self) -> None:
         if self.hours <= 0 or self.activity <= 0:
             raise ConfigError(
-                f"synthetic market: expected positive hours and activity; found {self.hours}, {self.activity}"
+                "synthetic market: expected positive hours and activity;"
+                f" found {self.hours}, {self.activity}"
             )
         if self.history_days < 0 or self.depth < 1:
             raise ConfigError(
-                f"synthetic market: expected history_days >= 0 and depth >= 1; found {self.history_days}, {self.depth}"
+                "synthetic market: expected history_days >= 0 and depth >= 1;"
+                f" found {self.history_days}, {self.depth}"
             )
 
 
@@ -110,7 +112,7 @@ class ExchangeOptions:
     host: str = "127.0.0.1"
     port: int = 0
     key: str = "demo-key"
-    secret: str = "demo-secret"
+    secret: str = "demo-secret"  # noqa: S105 -- a made-up venue's
     symbols: tuple[str, ...] = ()
     sessions: tuple[str, ...] = ()
     limit: int | None = None
@@ -141,7 +143,8 @@ class ExchangeOptions:
                 raise ConfigError(f"exchange: expected {name} > 0; found {value}")
         if not 0 <= self.late_trade_fraction <= 1:
             raise ConfigError(
-                f"exchange: expected late_trade_fraction in [0, 1]; found {self.late_trade_fraction}"
+                "exchange: expected late_trade_fraction in [0, 1];"
+                f" found {self.late_trade_fraction}"
             )
         if not 1 <= self.frame_messages < 1 << 16 or not 0 <= self.port < 1 << 16:
             raise ConfigError(

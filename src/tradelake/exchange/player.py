@@ -49,7 +49,7 @@ def span_ns(source: MarketSource) -> int:
 
 
 def frames(messages: Iterator[Message], window_ns: float, most: int) -> Iterator[list[Message]]:
-    """Group messages whose times lie within ``window_ns`` of the first, at most ``most`` together."""
+    """Group messages that lie within ``window_ns`` of the first, at most ``most`` together."""
     group: list[Message] = []
     closes_ns = 0.0
     for message in messages:
@@ -143,7 +143,7 @@ class Player:
         self.event_ns = frame[-1].at_ns
         self.published += len(frame)
         for message in frame:
-            self._tape.add(message.record)
+            self._tape.add(message.key, message.record)
         live = self._connections.live()
         if len(live) == 1:
             await self._send(live[0], frame)
@@ -179,7 +179,7 @@ class Player:
 async def send_books(
     connection: Connection, tape: Tape, symbols: Sequence[str], ledger: Ledger
 ) -> None:
-    """Send the standing books of those symbols the client subscribed to, whole; the caller holds the lock."""
+    """Send the standing books the client subscribed to, whole; the caller holds the lock."""
     messages = []
     for symbol in symbols:
         key = (ORDERBOOKS, symbol)

@@ -1,4 +1,4 @@
-"""From a session's ticks to what the venue publishes, in order: late trades held back, bars added. No I/O."""
+"""From a session's ticks to what the venue publishes: late trades held back, bars added. No I/O."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from random import Random
 from tradelake.exchange.bars import MINUTE_NS, BarBuilder
 from tradelake.exchange.source import Session, Tick
 from tradelake.exchange.wire import MarketRecord
-from tradelake.market.records import Quote, Trade, channel_of
+from tradelake.market.channels import CHANNELS, ORDERBOOKS, QUOTES, TRADES
+from tradelake.market.records import Quote, Trade
 from tradelake.market.timeframes import SECOND_NS
 
 
@@ -83,28 +84,38 @@ def _with_lateness(session: Session, lateness: Lateness) -> Iterator[tuple[int, 
         yield at_ns, trade
 
 
+class _Keys(dict[str, tuple[str, str]]):
+    """(channel, symbol) of one channel by symbol, each made once."""
+
+    def __init__(self, channel: str) -> None:
+        self._channel = channel
+
+    def __missing__(self, symbol: str) -> tuple[str, str]:
+        key = self[symbol] = (self._channel, symbol)
+        return key
+
+
 def publish(session: Session, lateness: Lateness) -> Iterator[Message]:
     """Everything the venue publishes in a session, by non-decreasing time of publication.
 
     After the last tick the clock runs on until the last minute and its updates are published.
     """
     bars = BarBuilder(session.start_ns)
-    keys: dict[tuple[str, str], tuple[str, str]] = {}
-
-    def message(at_ns: int, record: MarketRecord) -> Message:
-        key = (channel_of(record), record.symbol)
-        return Message(at_ns, keys.setdefault(key, key), record)
-
+    keys = {channel: _Keys(channel) for channel in CHANNELS}
+    trades, quotes, books = keys[TRADES], keys[QUOTES], keys[ORDERBOOKS]
     last_ns = session.start_ns
     for at_ns, tick in _with_lateness(session, lateness):
         if at_ns >= bars.next_ns:
             for bar_ns, bar in bars.due(at_ns):
-                yield message(bar_ns, bar)
-        if type(tick) is Trade:
-            bars.add_trade(tick)
-        elif type(tick) is Quote:
-            bars.add_quote(tick)
-        yield message(at_ns, tick)
+                yield Message(bar_ns, keys[bar.channel][bar.symbol], bar)
         last_ns = at_ns
+        if type(tick) is Quote:
+            bars.add_quote(tick)
+            yield Message(at_ns, quotes[tick.symbol], tick)
+        elif type(tick) is Trade:
+            bars.add_trade(tick)
+            yield Message(at_ns, trades[tick.symbol], tick)
+        else:
+            yield Message(at_ns, books[tick.symbol], tick)
     for bar_ns, bar in bars.due(last_ns - last_ns % MINUTE_NS + MINUTE_NS * 3 // 2):
-        yield message(bar_ns, bar)
+        yield Message(bar_ns, keys[bar.channel][bar.symbol], bar)

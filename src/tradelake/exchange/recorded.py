@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import merge
+from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -30,7 +30,7 @@ _SIDES: Final[Mapping[str | None, TakerSide]] = {"buy": "buy", "sell": "sell"}
 
 
 def trade_id_of(symbol: str, text: str | None, ts_ns: int, row: int) -> int:
-    """A recorded trade's id as int64: the number itself, else a hash of the id, or of time and row where there is none.
+    """A recorded trade's id as int64: the number itself, else a hash of the id, or of time and row.
 
     >>> trade_id_of("BTC/USD", "3735683259", 0, 0)
     3735683259
@@ -44,12 +44,12 @@ def trade_id_of(symbol: str, text: str | None, ts_ns: int, row: int) -> int:
 
 def _levels(column: pa.ChunkedArray) -> Iterator[list[Level]]:
     array = column.combine_chunks()
+    flat = array.flatten()
+    prices, sizes = (flat.field(name).to_pylist() for name in ("price", "size"))
+    levels: list[Level] = list(zip(prices, sizes, strict=True))
     offsets = array.offsets.to_numpy()
-    values = array.values
-    prices = values.field("price").to_numpy()
-    sizes = values.field("size").to_numpy()
-    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        yield list(zip(prices[start:stop].tolist(), sizes[start:stop].tolist(), strict=True))
+    for start, stop in pairwise((offsets - offsets[0]).tolist()):
+        yield levels[start:stop]
 
 
 def _trades(table: pa.Table, first_row: int) -> Iterator[Tick]:
@@ -75,7 +75,7 @@ def _books(table: pa.Table, _first_row: int) -> Iterator[Tick]:
 
 
 _READERS: Final = {"books": _books, "quotes": _quotes, "trades": _trades}
-"""In the order in which equal timestamps are published: a book explains the quote, the quote the trade."""
+"""In the order of publication at equal times: the book explains the quote, the quote the trade."""
 
 
 @dataclass(frozen=True)
@@ -105,18 +105,23 @@ class RecordedSession:
 
     def ticks(self) -> Iterator[Tick]:
         """Ticks of all channels by time; at equal times books, quotes, trades, each as recorded."""
-        streams = [self._channel(channel) for channel in _READERS if channel in self.files]
-        for count, tick in enumerate(merge(*streams, key=attrgetter("ts_event"))):
-            if self.limit is not None and count >= self.limit:
-                return
-            yield tick
+        tables = {channel: self._table(channel) for channel in _READERS if channel in self.files}
+        times = [table.column("ts_ns").to_numpy() for table in tables.values()]
+        channels = np.repeat(np.arange(len(times)), [len(ts) for ts in times])
+        order = channels[np.argsort(np.concatenate(times), kind="stable")][: self.limit]
+        nexts = [_chunks(channel, table).__next__ for channel, table in tables.items()]
+        for channel in order.tolist():
+            yield nexts[channel]()
 
-    def _channel(self, channel: str) -> Iterator[Tick]:
+    def _table(self, channel: str) -> pa.Table:
         table = pq.read_table(self.files[channel], columns=list(SCHEMAS[channel]))
         table = table.filter(pc.is_in(table.column("symbol"), value_set=pa.array(self.symbols)))
-        table = table.take(np.argsort(table.column("ts_ns").to_numpy(), kind="stable"))
-        for first in range(0, len(table), _CHUNK):
-            yield from _READERS[channel](table.slice(first, _CHUNK), first)
+        return table.take(np.argsort(table.column("ts_ns").to_numpy(), kind="stable"))
+
+
+def _chunks(channel: str, table: pa.Table) -> Iterator[Tick]:
+    for first in range(0, len(table), _CHUNK):
+        yield from _READERS[channel](table.slice(first, _CHUNK), first)
 
 
 def _session(
@@ -189,8 +194,10 @@ class RecordedMarket:
         self._sessions = sorted((s for s in opened if s is not None), key=attrgetter("start_ns"))
         if not self._sessions and (sessions or symbols or not self._history.paths):
             raise ConfigError(
-                f"recorded data: expected sessions {', '.join(sessions) or 'with trades, quotes and books'}"
-                f" of {', '.join(symbols) or 'any symbol'}; {folder} has {', '.join(groups) or 'none'}"
+                "recorded data: expected sessions"
+                f" {', '.join(sessions) or 'with trades, quotes and books'}"
+                f" of {', '.join(symbols) or 'any symbol'};"
+                f" {folder} has {', '.join(groups) or 'none'}"
             )
 
     @property

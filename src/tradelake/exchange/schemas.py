@@ -51,7 +51,8 @@ def check_file(path: Path, kind: str) -> pq.FileMetaData:
         for name, expected in SCHEMAS[kind].items():
             if name not in schema.names:
                 raise ConfigError(
-                    f"{path}: expected column {name} of {expected}; found columns {', '.join(schema.names)}"
+                    f"{path}: expected column {name} of {expected};"
+                    f" found columns {', '.join(schema.names)}"
                 )
             found = _type_name(schema.field(name).type)
             if found != expected and found != "null":

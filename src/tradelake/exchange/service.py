@@ -111,7 +111,7 @@ def _message(status: int, text: str, headers: dict[str, str] | None = None) -> w
 def _guard(
     options: ExchangeOptions, faults: Faults
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Middleware for REST requests: credentials, rate limit, armed faults; bad input is answered 400."""
+    """Middleware of REST: credentials, rate limit, armed faults; bad input is answered 400."""
     limit = RateLimit(options.rate_limit, time.time) if options.rate_limit is not None else None
 
     async def answer(request: web.Request, handler: _Handler) -> web.StreamResponse:

@@ -78,7 +78,7 @@ class BarHistory(Protocol):
         ...
 
     def minutes(self, symbol: str) -> BarColumns | None:
-        """All minute bars of a symbol, or None. May be slow the first time; safe to call from another thread."""
+        """All minute bars of a symbol, or None; maybe slow at first, safe from another thread."""
         ...
 
 

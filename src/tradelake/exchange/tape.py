@@ -1,4 +1,4 @@
-"""What the venue has published so far: latest values, standing books, and recent records for REST."""
+"""What the venue has published: latest values, standing books, recent records for REST."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from tradelake.exchange.wire import MarketRecord
-from tradelake.market.channels import BARS, UPDATED_BARS
-from tradelake.market.records import Bar, BookUpdate, Level, channel_of
+from tradelake.market.channels import BARS, ORDERBOOKS, UPDATED_BARS
+from tradelake.market.records import Bar, BookUpdate, Level
 
 _FOLD_AFTER: Final = 4096
 
@@ -59,7 +59,7 @@ class StandingBook:
 
 
 class Series:
-    """Records of one channel and symbol by ``ts_event``, equal ones in the order of arrival; the oldest are dropped."""
+    """Records of one channel and symbol by ``ts_event``, then arrival; the oldest are dropped."""
 
     __slots__ = ("_limit", "records", "ts_ns")
 
@@ -108,20 +108,22 @@ class Tape:
         self._series: dict[tuple[str, str], Series] = {}
         self._books: dict[str, StandingBook] = {}
 
-    def add(self, record: MarketRecord) -> None:
-        """Take a published record; a bar replaces the earlier one of its time."""
-        if isinstance(record, BookUpdate):
-            book = self._books.get(record.symbol)
+    def add(self, key: tuple[str, str], record: MarketRecord) -> None:
+        """Take a published record under its (channel, symbol); a bar replaces that of its time."""
+        channel, symbol = key
+        if channel == ORDERBOOKS:
+            book = self._books.get(symbol)
             if book is None:
-                book = self._books[record.symbol] = StandingBook(record.symbol)
+                book = self._books[symbol] = StandingBook(symbol)
+            assert isinstance(record, BookUpdate)
             book.apply(record)
             return
-        channel = channel_of(record)
-        key = (BARS if channel == UPDATED_BARS else channel, record.symbol)
+        if channel == UPDATED_BARS:
+            key = (BARS, symbol)
         series = self._series.get(key)
         if series is None:
             series = self._series[key] = Series(self._limit)
-        if isinstance(record, Bar):
+        if type(record) is Bar:
             series.replace(record)
         else:
             series.add(record)

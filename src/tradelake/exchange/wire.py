@@ -26,7 +26,8 @@ _BAR_TYPES: Final = {BARS: "b", UPDATED_BARS: "u", DAILY_BARS: "d"}
 _SIDES: Final = {"buy": "B", "sell": "S"}
 _TIMESTAMP_EXTENSION: Final = -1
 _RFC3339: Final = re.compile(
-    r"(\d{4}-\d{2}-\d{2})(?:[Tt ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?\s*([Zz]|[+-]\d{2}:\d{2})?)?"
+    r"(\d{4}-\d{2}-\d{2})"
+    r"(?:[Tt ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?\s*([Zz]|[+-]\d{2}:\d{2})?)?"
 )
 
 
@@ -95,14 +96,23 @@ def _levels(levels: Sequence[Level]) -> list[dict[str, float]]:
 
 
 def _trade(record: Trade, t: object) -> dict[str, object]:
-    body: dict[str, object] = {"p": record.price, "s": record.size, "t": t, "i": record.trade_id}
+    message: dict[str, object] = {
+        "T": "t",
+        "S": record.symbol,
+        "p": record.price,
+        "s": record.size,
+        "t": t,
+        "i": record.trade_id,
+    }
     if record.taker_side:
-        body["tks"] = _SIDES[record.taker_side]
-    return body
+        message["tks"] = _SIDES[record.taker_side]
+    return message
 
 
 def _quote(record: Quote, t: object) -> dict[str, object]:
     return {
+        "T": "q",
+        "S": record.symbol,
         "bp": record.bid,
         "bs": record.bid_size,
         "ap": record.ask,
@@ -112,14 +122,22 @@ def _quote(record: Quote, t: object) -> dict[str, object]:
 
 
 def _book(record: BookUpdate, t: object) -> dict[str, object]:
-    body: dict[str, object] = {"t": t, "b": _levels(record.bids), "a": _levels(record.asks)}
+    message: dict[str, object] = {
+        "T": "o",
+        "S": record.symbol,
+        "t": t,
+        "b": _levels(record.bids),
+        "a": _levels(record.asks),
+    }
     if record.reset:
-        body["r"] = True
-    return body
+        message["r"] = True
+    return message
 
 
 def _bar(record: Bar, t: object) -> dict[str, object]:
     return {
+        "T": _BAR_TYPES[record.channel],
+        "S": record.symbol,
         "o": record.open,
         "h": record.high,
         "l": record.low,
@@ -131,30 +149,19 @@ def _bar(record: Bar, t: object) -> dict[str, object]:
     }
 
 
+_MESSAGES: Final[Mapping[type, Callable[[Any, object], dict[str, object]]]] = {
+    Trade: _trade,
+    Quote: _quote,
+    BookUpdate: _book,
+    Bar: _bar,
+}
+
+
 def body_of(record: MarketRecord, stamp: Callable[[int], object]) -> dict[str, object]:
     """Fields of a record as REST answers them: the stream's without ``T`` and ``S``."""
-    t = stamp(record.ts_event)
-    match record:
-        case Trade():
-            return _trade(record, t)
-        case Quote():
-            return _quote(record, t)
-        case BookUpdate():
-            return _book(record, t)
-        case Bar():
-            return _bar(record, t)
-
-
-def _type_of(record: MarketRecord) -> str:
-    match record:
-        case Trade():
-            return "t"
-        case Quote():
-            return "q"
-        case BookUpdate():
-            return "o"
-        case Bar():
-            return _BAR_TYPES[record.channel]
+    body = _MESSAGES[type(record)](record, stamp(record.ts_event))
+    del body["T"], body["S"]
+    return body
 
 
 class Codec(Protocol):
@@ -186,8 +193,7 @@ class JsonCodec:
 
     def encode(self, record: MarketRecord) -> bytes:
         """One message."""
-        head: dict[str, object] = {"T": _type_of(record), "S": record.symbol}
-        return self._encode(head | body_of(record, self._stamp))
+        return self._encode(_MESSAGES[type(record)](record, self._stamp(record.ts_event)))
 
     def control(self, message: Mapping[str, Any]) -> bytes:
         """A frame of one control message."""
@@ -208,8 +214,7 @@ class MsgpackCodec:
 
     def encode(self, record: MarketRecord) -> bytes:
         """One message."""
-        head: dict[str, object] = {"T": _type_of(record), "S": record.symbol}
-        return self._encode(head | body_of(record, timestamp_extension))
+        return self._encode(_MESSAGES[type(record)](record, timestamp_extension(record.ts_event)))
 
     def control(self, message: Mapping[str, Any]) -> bytes:
         """A frame of one control message."""
