@@ -16,13 +16,20 @@ if TYPE_CHECKING:
     from tradelake.lake.reader import LakeReader
     from tradelake.lake.writer import IcebergWriter
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import asyncio
+
+    from tradelake.adapters.system import SystemClock
+    from tradelake.feed.session import Session
     from tradelake.ports import Received
+    from tradelake.settings import IngesterSettings
     from tradelake.strategies.api import Predictor
     from tradelake.usecases.collect_backtests import CollectedSweep
+    from tradelake.usecases.intake import Intake
+    from tradelake.usecases.publish import Publisher
     from tradelake.usecases.sweeps import PreparedSweep, RunResult
     from tradelake.usecases.validate import Validated
 
@@ -110,3 +117,88 @@ def _load_model(archive: bytes) -> Predictor:
     from tradelake.models import packaging
 
     return packaging.load(archive)
+
+
+def wire_ingester(env: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable[None]]:
+    """Return the ingester's work: run until the event is set, then leave nothing in hand.
+
+    Raises
+    ------
+    ConfigError
+        Settings, the secret or the subscription are wrong.
+    """
+    from tradelake.adapters.alpaca.socket import AlpacaFeed
+    from tradelake.adapters.aws.logs import log_batch
+    from tradelake.adapters.observe import observed
+    from tradelake.settings import IngesterSettings
+    from tradelake.topology.containers import INGESTER
+    from tradelake.usecases.intake import run_ingester
+
+    settings = load_settings(env, IngesterSettings)
+    session = _wire_session(settings)
+    intake, publisher, clock = _wire_intake(settings)
+    feed = AlpacaFeed(settings.feed_url, session, clock)
+
+    async def run(stop: asyncio.Event) -> None:
+        async with observed(
+            intake.status,
+            lambda fields: log_batch(INGESTER.name, "", fields),
+            port=settings.health_port,
+        ):
+            await run_ingester(feed, intake, publisher, stop, final=settings.final_watermark)
+
+    return run
+
+
+def _wire_session(settings: IngesterSettings) -> Session:
+    import random
+    from functools import partial
+
+    from tradelake.adapters.aws.secrets import SecretsManager
+    from tradelake.errors import ConfigError
+    from tradelake.feed.backoff import full_jitter
+    from tradelake.feed.session import Session
+    from tradelake.feed.subscription import Credentials, Subscription
+    from tradelake.topology import names
+
+    subscription = Subscription(tuple(settings.channel_list()), tuple(settings.symbol_list()))
+    secret_name = names.physical(settings.environment, names.ALPACA_SECRET)
+    secret = SecretsManager().get(secret_name)
+    if not (secret.get("key") and secret.get("secret")):
+        raise ConfigError(f"secret {secret_name}: expected the fields key and secret")
+    credentials = Credentials(secret["key"], secret["secret"])
+    return Session(credentials, subscription, partial(full_jitter, random.Random()))
+
+
+def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemClock]:
+    import random
+    from functools import partial
+
+    from tradelake.adapters.aws.epochs import DynamoEpochs
+    from tradelake.adapters.aws.gaps import DynamoGaps
+    from tradelake.adapters.aws.streams import KinesisWriter
+    from tradelake.adapters.system import SystemClock
+    from tradelake.feed.backoff import full_jitter
+    from tradelake.ports import OPEN
+    from tradelake.topology import names, stores, streams
+    from tradelake.topology.containers import INGESTER
+    from tradelake.usecases.ingest import Batcher, BatchLimits
+    from tradelake.usecases.intake import Intake
+    from tradelake.usecases.publish import Publisher
+
+    physical = partial(names.physical, settings.environment)
+    clock = SystemClock()
+    backoff = partial(full_jitter, random.Random(), first_s=0.1, cap_s=5.0)
+    limits = BatchLimits(linger_ns=int(settings.linger_ms * 1e6))
+    epoch = DynamoEpochs(physical(stores.LEASES.name)).next_epoch(
+        f"{INGESTER.name}/{settings.venue}"
+    )
+    batcher = Batcher(settings.venue, epoch, settings.buckets, limits)
+    writer = KinesisWriter(physical(streams.TICKS.name))
+    publisher = Publisher(batcher, writer, clock, backoff, buckets=settings.buckets)
+    ledger = DynamoGaps(physical(stores.GAPS.name))
+    inherited = [
+        gap for gap in ledger.gaps() if gap.venue == settings.venue and gap.closed_ns == OPEN
+    ]
+    intake = Intake(settings.venue, epoch, batcher, publisher, ledger, clock, backoff, inherited)
+    return intake, publisher, clock

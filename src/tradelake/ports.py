@@ -231,6 +231,31 @@ class MarketHistory(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """What to train: bars of one timeframe, and hyper-parameters as strings."""
+
+    name: str
+    series: tuple[BarArrays, ...]
+    hyperparameters: Mapping[str, str]
+
+
+class TrainingJobs(Protocol):
+    """Runs training jobs to their end."""
+
+    def train(self, job: TrainingJob) -> bytes:
+        """Return the trained ``model.tar.gz``; equal jobs give equal bytes.
+
+        Raises
+        ------
+        ConfigError, InsufficientData, InvalidData
+            The job cannot give a model as it is.
+        Fatal
+            It crashed or ran too long.
+        """
+        ...
+
+
 class Workflows(Protocol):
     """Starts and watches state machines."""
 

@@ -80,6 +80,13 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
     health_port: int = msgspec.field(name=names.ENV_HEALTH_PORT, default=0)
     final_watermark: bool = msgspec.field(name=names.ENV_FINAL_WATERMARK, default=False)
 
+    def __post_init__(self) -> None:
+        if self.buckets < 1 or self.linger_ms <= 0 or not 0 <= self.health_port < 65_536:
+            raise ValueError(
+                "expected at least one bucket, a linger above 0 ms and a port below 65536; found"
+                f" {self.buckets}, {self.linger_ms:g} and {self.health_port}"
+            )
+
     def symbol_list(self) -> list[str]:
         """Symbols to subscribe."""
         return _list(self.symbols)

@@ -19,6 +19,7 @@ from tradelake.feed.events import (
     Fail,
     GapClosed,
     GapOpened,
+    Interrupted,
     ReconnectAfter,
     Records,
     Send,
@@ -172,8 +173,9 @@ def test_symbol_limit_fails_when_nothing_streams_and_is_reported_when_something_
 def test_gap_spans_from_the_last_frame_to_the_acknowledgement_when_the_line_drops():
     session = streaming(S)
     session.received(TRADE, 5 * S)
-    opened, again = session.disconnected("reset by peer", 7 * S)
+    opened, interrupted, again = session.disconnected("reset by peer", 7 * S)
     assert opened == GapOpened(5 * S, WANTED.channels, WANTED.symbols, "disconnect: reset by peer")
+    assert interrupted == Interrupted(opened.cause)
     assert again == ReconnectAfter(1.0, "reset by peer")
     assert session.disconnected("refused", 8 * S) == [ReconnectAfter(2.0, "refused")]
     session.connected(9 * S)
@@ -222,7 +224,7 @@ def test_socket_is_replaced_when_it_is_mute():
     session = streaming(S, silence_s=20.0)
     session.pong(20 * S)
     events = session.tick(21 * S)
-    assert [type(event) for event in events] == [GapOpened, Close]
+    assert [type(event) for event in events] == [GapOpened, Interrupted, Close]
 
 
 def test_silence_is_not_the_venues_when_we_paused_reading():

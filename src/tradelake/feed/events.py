@@ -81,6 +81,13 @@ class VenueError:
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The stream ended or is given up; until the next ``Subscribed`` silence says nothing."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
 class GapOpened:
     """From ``opened_ns`` (our clock) data of these channels and symbols may be missing."""
 
@@ -109,6 +116,7 @@ Event = (
     | Records
     | Subscribed
     | VenueError
+    | Interrupted
     | GapOpened
     | GapClosed
 )

@@ -29,6 +29,7 @@ from tradelake.feed.events import (
     Fail,
     GapClosed,
     GapOpened,
+    Interrupted,
     ReconnectAfter,
     Records,
     Send,
@@ -59,6 +60,15 @@ FATAL: Final = {
     411: "the key's scope does not allow this feed",
 }
 """Codes after which trying again would be wrong, with what they mean to a reader of the log."""
+
+HTTP_TOO_MANY: Final = 429
+HTTP_FATAL: Final = {
+    400: "the address or a header is not understood",
+    401: "authentication failed: check the key and secret of this account and environment",
+    403: "the account may not use this feed",
+    404: "there is no feed at this address",
+}
+"""Answers to the upgrade request after which trying again would be wrong."""
 
 
 class State(enum.Enum):
@@ -203,6 +213,15 @@ class Session:
         self._enter(State.IDLE, now_ns)
         return [*events, ReconnectAfter(wait_s, reason)]
 
+    def refused(self, status: int, reason: str, now_ns: int) -> list[Event]:
+        """Report that the venue answered the upgrade request with an HTTP status instead."""
+        said = f"HTTP {status}: {reason}"
+        if status in HTTP_FATAL:
+            return self._fail(f"{said}: {HTTP_FATAL[status]}", now_ns)
+        if status == HTTP_TOO_MANY:
+            self._hold_s = self._policy.connection_limit_hold_s
+        return self.disconnected(said, now_ns)
+
     def tick(self, now_ns: int) -> list[Event]:
         """Report that time passed; call it about once a second while connected."""
         policy = self._policy
@@ -323,7 +342,7 @@ class Session:
             events.append(GapClosed(self._partial, self._heard_ns))
             self._partial = None
         self._gap = self._interval(self._heard_ns, cause)
-        return [*events, self._gap]
+        return [*events, self._gap, Interrupted(cause)]
 
     def _interval(self, opened_ns: int, cause: str) -> GapOpened:
         return GapOpened(opened_ns, self._subscription.channels, self._subscription.symbols, cause)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import calendar
+import datetime as dt
 import re
 import struct
 from typing import Final, cast
@@ -101,3 +102,14 @@ def _text_ns(text: str) -> int:
         raise InvalidData("timestamp", f"expected a time of day, found {text!r}")
     seconds = calendar.timegm((y, mo, d, h, mi, s)) - (-offset if sign == "-" else offset)
     return seconds * SECOND_NS + (int(fraction.ljust(9, "0")) if fraction else 0)
+
+
+def rfc3339(ns: int) -> str:
+    """Spell an instant for the REST API, exact to the nanosecond.
+
+    >>> rfc3339(1_710_239_268_858_228_144)
+    '2024-03-12T10:27:48.858228144Z'
+    """
+    seconds, nanos = divmod(ns, SECOND_NS)
+    moment = dt.datetime.fromtimestamp(seconds, dt.UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanos:09d}Z"

@@ -63,6 +63,7 @@ class _Bucket:
     seq: int = 0
     said_ns: int = 0
     in_flight: int | None = None
+    in_flight_since_ns: int | None = None
     chunks: deque[_Chunk] = field(default_factory=deque)
 
 
@@ -152,7 +153,7 @@ class Batcher:
                 raise ValueError(
                     f"{batch.source_key}: {batch.seq} acknowledged, {bucket.in_flight} in flight"
                 )
-            bucket.in_flight = None
+            bucket.in_flight = bucket.in_flight_since_ns = None
             self.in_hand -= len(batch.records)
 
     def next_due_ns(self, among: Collection[int] | None = None) -> int | None:
@@ -160,6 +161,12 @@ class Batcher:
         indices = range(len(self._buckets)) if among is None else among
         free = [self._buckets[i] for i in indices if self._buckets[i].in_flight is None]
         return min((self._due_ns(bucket) for bucket in free), default=None)
+
+    def oldest_ns(self) -> int | None:
+        """When the oldest record in hand was received, ns since 1970 UTC; None: nothing in hand."""
+        oldest = [b.in_flight_since_ns for b in self._buckets if b.in_flight_since_ns is not None]
+        oldest += [bucket.chunks[0].received_ns for bucket in self._buckets if bucket.chunks]
+        return min(oldest, default=None)
 
     def waiting(self, among: Collection[int]) -> bool:
         """Whether any of the buckets has records that were not taken yet."""
@@ -173,6 +180,7 @@ class Batcher:
     def _next(self, index: int, bucket: _Bucket, now_ns: int, *, heartbeat: bool) -> Batch | None:
         records: list[Record] = []
         size = 0
+        since_ns = bucket.chunks[0].received_ns if bucket.chunks else None
         watermark_ns = self.watermark.at(now_ns)
         while bucket.chunks:
             chunk = bucket.chunks[0]
@@ -188,7 +196,9 @@ class Batcher:
         if not records and (not heartbeat or watermark_ns == NO_WATERMARK):
             bucket.said_ns = now_ns
             return None
-        return self._stamp(index, bucket, records, watermark_ns, now_ns)
+        batch = self._stamp(index, bucket, records, watermark_ns, now_ns)
+        bucket.in_flight_since_ns = since_ns
+        return batch
 
     def _stamp(
         self, index: int, bucket: _Bucket, records: list[Record], watermark_ns: int, now_ns: int

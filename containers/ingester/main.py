@@ -1,0 +1,39 @@
+"""The ingester: keeps the venue's socket open and pushes micro-batches to Kinesis.
+
+Exit codes: 0 after a clean stop with nothing in hand, 2 when settings are wrong or the other side
+refuses, with one line on standard error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+
+from tradelake.bootstrap import wire_ingester
+from tradelake.errors import TradelakeError
+
+
+async def run_until_signal(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run ``work`` with an event that SIGTERM or SIGINT sets."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await work(stop)
+
+
+def main() -> int:
+    """Run the ingester; returns the exit code."""
+    try:
+        asyncio.run(run_until_signal(wire_ingester(os.environ)))
+    except TradelakeError as error:
+        sys.stderr.write(f"ingester: {type(error).__name__}: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""How a long-running service shows how it is: a JSON line a second, and an HTTP endpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+StatusFunction = Callable[[], msgspec.Struct]
+LineFunction = Callable[[dict[str, Any]], None]
+
+
+@contextlib.asynccontextmanager
+async def observed(
+    status: StatusFunction, line: LineFunction, *, port: int, interval_s: float = 1.0
+) -> AsyncIterator[None]:
+    """Write ``status()`` every ``interval_s`` and at the end; answer it on ``port`` meanwhile.
+
+    Parameters
+    ----------
+    status : callable
+        Returns what is to be shown. Never secrets.
+    line : callable
+        Writes one line of fields.
+    port : int
+        Where ``GET /`` and ``GET /health`` are answered, on every interface; 0: nowhere.
+    interval_s : float
+        Seconds between two lines.
+    """
+    runner = await _serve(status, port) if port else None
+    reporting = asyncio.create_task(_report(status, line, interval_s))
+    try:
+        yield
+    finally:
+        reporting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await reporting
+        line(msgspec.to_builtins(status()))
+        if runner is not None:
+            await runner.cleanup()
+
+
+async def _serve(status: StatusFunction, port: int) -> web.AppRunner:
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=msgspec.json.encode(status()), content_type="application/json")
+
+    app = web.Application()
+    app.add_routes([web.get("/", answer), web.get("/health", answer)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, port=port).start()
+    return runner
+
+
+async def _report(status: StatusFunction, line: LineFunction, interval_s: float) -> None:
+    while True:
+        await asyncio.sleep(interval_s)
+        line(msgspec.to_builtins(status()))

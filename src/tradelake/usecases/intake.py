@@ -1,0 +1,266 @@
+"""What a feed found goes where it belongs: records to the batcher, gaps to the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import msgspec
+
+from tradelake.errors import Fatal, TradelakeError, Transient
+from tradelake.feed.events import (
+    Event,
+    GapClosed,
+    GapOpened,
+    Interrupted,
+    Records,
+    Subscribed,
+    VenueError,
+)
+from tradelake.feed.subscription import EVERY_SYMBOL
+from tradelake.market.channels import CHANNELS
+from tradelake.market.records import channel_of
+from tradelake.ports import OPEN, Clock, Gap, GapLedger
+from tradelake.usecases.ingest import Batcher
+from tradelake.usecases.publish import Publisher
+
+
+class Feed(Protocol):
+    """A connection to a venue, over as many sockets as it takes."""
+
+    async def run(self, intake: Intake, stop: asyncio.Event) -> None:
+        """Feed ``intake`` until ``stop`` is set and all that arrived before the end is handed over.
+
+        Raises
+        ------
+        Fatal
+            The venue refuses for good.
+        """
+        ...
+
+
+class Percentiles(msgspec.Struct, frozen=True):
+    """Receipt to durable, ms; None before the first record."""
+
+    p50: float | None
+    p99: float | None
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """What the ingester answers when asked how it is."""
+
+    state: str
+    epoch: int
+    received: dict[str, int]
+    missing: dict[str, list[str]]
+    acknowledged_batches: int
+    acknowledged_records: int
+    in_hand: int
+    retries: int
+    gaps: int
+    venue_errors: dict[str, int]
+    latency_ms: Percentiles
+
+
+class Intake:
+    """Takes the events of a feed.
+
+    Parameters
+    ----------
+    venue : str
+        Venue of every record and gap.
+    epoch : int
+        Fence of this run.
+    batcher, publisher
+        Where records go.
+    ledger : GapLedger
+        Where gaps go, from a thread.
+    clock : Clock
+        The time.
+    backoff : callable
+        Makes the waiting times in seconds after the ledger failed.
+    inherited : sequence of Gap
+        Gaps an earlier run left open; they end with the first subscription of this one.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        epoch: int,
+        batcher: Batcher,
+        publisher: Publisher,
+        ledger: GapLedger,
+        clock: Clock,
+        backoff: Callable[[], Iterator[float]],
+        inherited: Sequence[Gap] = (),
+    ) -> None:
+        self.state = "starting"
+        self.received: Counter[str] = Counter()
+        self._venue, self._epoch = venue, epoch
+        self._batcher, self._publisher = batcher, publisher
+        self._ledger, self._clock, self._backoff = ledger, clock, backoff
+        self._inherited = list(inherited)
+        self._missing: dict[str, list[str]] = {}
+        self._errors: Counter[str] = Counter()
+        self._gaps = 0
+        self._to_write: asyncio.Queue[Gap | None] = asyncio.Queue()
+
+    def take(self, event: Event, now_ns: int) -> None:
+        """Take one event of the session; actions of the shell are not among them."""
+        match event:
+            case Records():
+                self.received.update(map(channel_of, event.records))
+                self._batcher.add(event.records, now_ns)
+                self._publisher.wake()
+            case Subscribed():
+                self.state = "streaming"
+                self._missing = {channel: list(lacks) for channel, lacks in event.missing.items()}
+                self._batcher.watermark.resume(now_ns)
+                for gap in self._inherited:
+                    self._to_write.put_nowait(replace(gap, closed_ns=now_ns))
+                self._inherited = []
+            case GapOpened():
+                self._gaps += 1
+                self._to_write.put_nowait(self._gap(event, OPEN))
+            case GapClosed():
+                self._to_write.put_nowait(self._gap(event.gap, event.closed_ns))
+            case Interrupted():
+                self.state = "interrupted"
+                self._batcher.watermark.hold(now_ns)
+            case VenueError():
+                self._errors[str(event.code)] += 1
+            case _:
+                raise TypeError(f"expected a fact about the feed, found {type(event).__name__}")
+
+    @property
+    def full(self) -> bool:
+        """Whether the feed must not be read for now."""
+        return self._batcher.full
+
+    async def room(self) -> None:
+        """Return when the feed may be read again."""
+        await self._publisher.room()
+
+    async def write_gaps(self) -> None:
+        """Write gaps to the ledger until :meth:`close` was called and all are written."""
+        while (gap := await self._to_write.get()) is not None:
+            await self._write(gap)
+
+    def close(self) -> None:
+        """Let :meth:`write_gaps` return when all gaps are written."""
+        self._to_write.put_nowait(None)
+
+    async def give_up(self, cause: str) -> None:
+        """Write that from the oldest record in hand on, or from now, all may be missing.
+
+        Raises
+        ------
+        TradelakeError
+            The ledger refuses, or keeps failing.
+        """
+        oldest_ns = self._batcher.oldest_ns()
+        opened_ns = self._clock.now_ns() if oldest_ns is None else oldest_ns
+        gap = Gap(self._venue, opened_ns, OPEN, CHANNELS, (EVERY_SYMBOL,), cause)
+        await asyncio.to_thread(self._ledger.record, gap)
+
+    def status(self) -> Status:
+        """How the ingester is."""
+        publisher = self._publisher
+        return Status(
+            state=self.state,
+            epoch=self._epoch,
+            received=dict(self.received),
+            missing=self._missing,
+            acknowledged_batches=publisher.acknowledged_batches,
+            acknowledged_records=publisher.acknowledged_records,
+            in_hand=self._batcher.in_hand,
+            retries=publisher.retries,
+            gaps=self._gaps,
+            venue_errors=dict(self._errors),
+            latency_ms=Percentiles(
+                publisher.latencies.percentile_ms(0.5), publisher.latencies.percentile_ms(0.99)
+            ),
+        )
+
+    async def _write(self, gap: Gap) -> None:
+        waits = self._backoff()
+        while True:
+            try:
+                await asyncio.to_thread(self._ledger.record, gap)
+            except Transient:
+                await asyncio.sleep(next(waits))
+            else:
+                return
+
+    def _gap(self, event: GapOpened, closed_ns: int) -> Gap:
+        return Gap(
+            self._venue, event.opened_ns, closed_ns, event.channels, event.symbols, event.cause
+        )
+
+
+async def run_ingester(
+    feed: Feed,
+    intake: Intake,
+    publisher: Publisher,
+    stop: asyncio.Event,
+    *,
+    final: bool = False,
+    drain_timeout_s: float = 20.0,
+) -> None:
+    """Run until ``stop`` is set and nothing is in hand.
+
+    Parameters
+    ----------
+    feed, intake, publisher
+        Wired to each other.
+    stop : asyncio.Event
+        Asks for the end.
+    final : bool
+        The end is the end of time: every bucket gets a last heartbeat that says so.
+    drain_timeout_s : float
+        How long the stream may refuse what is in hand after the feed ended.
+
+    Raises
+    ------
+    Fatal
+        The venue or the stream refuses for good, or the stream did not take what was in hand; that
+        interval is in the gap ledger then.
+    """
+    refusal: Fatal | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            ending = [group.create_task(publisher.run()), group.create_task(intake.write_gaps())]
+            try:
+                await feed.run(intake, stop)
+            except Fatal as error:
+                refusal = error
+            intake.state = "draining"
+            intake.close()
+            publisher.drain(final=final and refusal is None)
+            _, unfinished = await asyncio.wait(ending, timeout=drain_timeout_s)
+            if unfinished:
+                raise Fatal(
+                    f"{intake.status().in_hand} records were not durable"
+                    f" {drain_timeout_s:g} s after the feed ended"
+                )
+    except* TradelakeError as group_error:
+        failure = _first(group_error)
+        # The error itself is raised below; a ledger that fails too must not hide it.
+        with contextlib.suppress(TradelakeError):
+            await intake.give_up(f"stopped: {failure}")
+        raise failure from refusal
+    intake.state = "stopped"
+    if refusal is not None:
+        raise refusal
+
+
+def _first(group: BaseExceptionGroup[TradelakeError]) -> TradelakeError:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, TradelakeError)
+    return error
