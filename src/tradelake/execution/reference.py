@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tradelake.execution.outcome import RoundTrips, Simulation
-from tradelake.execution.rules import Rules
+from tradelake.execution.rules import ROUNDING, Rules
 from tradelake.market.arrays import FloatArray
 
 
@@ -91,7 +91,7 @@ class Broker:
             if wanted > 0.0 and ordered * fill_price > self.cash:
                 ordered -= self.rules.quantity_step
         else:
-            ordered = self._round_down(min(abs(wanted) / price, abs(self.quantity)))
+            ordered = min(self._round_down(abs(wanted) / price), abs(self.quantity))
         if ordered <= 0.0:
             self.rejects += 1
             return
@@ -135,7 +135,7 @@ class Broker:
 
     def _round_down(self, quantity: float) -> float:
         step = self.rules.quantity_step
-        return math.floor(quantity / step) * step if step > 0.0 else quantity
+        return math.floor(quantity / step * ROUNDING) * step if step > 0.0 else quantity
 
     def mark_open_trip(self, bar: int, price: float) -> None:
         """Value what is still held at ``price`` and end its trip there, without an order."""

@@ -12,6 +12,8 @@ ALPACA_TAKER_BPS = 25.0
 """Taker fee of the lowest tier (30-day volume below 100,000 USD)."""
 ALPACA_QUANTITY_STEP = 1e-9
 """Smallest increment of an order's quantity, base units."""
+ROUNDING = 1.0 + 1e-12
+"""2 / 1e-9 is 1999999999.9999998 in floats; such a quotient still counts as whole."""
 
 
 @dataclass(frozen=True, slots=True)

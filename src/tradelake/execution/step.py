@@ -13,7 +13,7 @@ import numpy as np
 
 from tradelake.execution.compiled import compiled
 from tradelake.execution.outcome import RoundTrips, Simulation
-from tradelake.execution.rules import Rules
+from tradelake.execution.rules import ROUNDING, Rules
 from tradelake.market.arrays import FloatArray
 
 # The account's cells.
@@ -109,7 +109,9 @@ def _resize(
     else:
         ordered = min(abs(change) / price, abs(held))
     if quantity_step > 0.0:
-        ordered = np.floor(ordered / quantity_step) * quantity_step
+        ordered = np.floor(ordered / quantity_step * ROUNDING) * quantity_step
+        if change * target < 0.0:
+            ordered = min(ordered, abs(held))
     if change > 0.0 and target > 0.0 and ordered * fill_price > account[CASH]:
         ordered -= quantity_step
     if ordered <= 0.0:

@@ -22,7 +22,8 @@ Keeps the temporaries in the cache instead of n x window long.
 def rolling_mean(values: FloatArray, window: int) -> FloatArray:
     """Mean of each window, from differences of one running sum.
 
-    O(n); the error is about 1e-16 x n of the values' range. The running sum starts at the first value, so constant input is exact.
+    O(n); the error is about 1e-16 x n of the values' range. The running sum starts at the first
+    value, so constant input is exact.
     """
     result = np.full(values.shape, np.nan)
     if values.size < window:

@@ -142,7 +142,7 @@ STRATEGIES: Final[Mapping[str, Entry]] = MappingProxyType(
             ),
             Entry(
                 "sma_cross",
-                "long from where the fast average crosses above the slow one until it crosses below",
+                "long from where the fast average crosses above the slow until it crosses below",
                 (
                     Parameter("fast", int, 20, 1, _WINDOW_HIGH, "bars of the fast average"),
                     Parameter("slow", int, 100, 2, _WINDOW_HIGH, "bars of the slow average"),
@@ -153,7 +153,7 @@ STRATEGIES: Final[Mapping[str, Entry]] = MappingProxyType(
             ),
             Entry(
                 "donchian",
-                "long when the close exceeds the earlier bars' high, flat when it is below their low",
+                "long when the close exceeds the earlier bars' high, flat when below their low",
                 (
                     Parameter("entry", int, 20, 1, _WINDOW_HIGH, "earlier bars whose high counts"),
                     Parameter("exit", int, 10, 1, _WINDOW_HIGH, "earlier bars whose low counts"),
