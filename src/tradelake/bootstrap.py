@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 
     from tradelake.adapters.system import SystemClock
     from tradelake.feed.session import Session
-    from tradelake.ports import Received
-    from tradelake.settings import IngesterSettings
+    from tradelake.ports import HotStore, Received
+    from tradelake.settings import HotSettings, IngesterSettings
     from tradelake.strategies.api import Predictor
+    from tradelake.usecases.aggregate import Aggregated
     from tradelake.usecases.collect_backtests import CollectedSweep
+    from tradelake.usecases.hot import Upserted
     from tradelake.usecases.intake import Intake
     from tradelake.usecases.publish import Publisher
     from tradelake.usecases.sweeps import PreparedSweep, RunResult
@@ -145,7 +147,7 @@ def wire_ingester(env: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable
             lambda fields: log_batch(INGESTER.name, "", fields),
             port=settings.health_port,
         ):
-            await run_ingester(feed, intake, publisher, stop, final=settings.final_watermark)
+            await run_ingester(feed, intake, publisher, stop)
 
     return run
 
@@ -200,5 +202,147 @@ def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemC
     inherited = [
         gap for gap in ledger.gaps() if gap.venue == settings.venue and gap.closed_ns == OPEN
     ]
-    intake = Intake(settings.venue, epoch, batcher, publisher, ledger, clock, backoff, inherited)
+    intake = Intake(
+        settings.venue,
+        epoch,
+        batcher,
+        publisher,
+        ledger,
+        clock,
+        backoff,
+        inherited,
+        final=settings.final_watermark,
+    )
     return intake, publisher, clock
+
+
+def wire_aggregate(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Aggregated]:
+    """Return the ``aggregate`` function's work: clean in, bars out, state in DynamoDB."""
+    from tradelake.adapters.aws.state import DynamoStateStore
+    from tradelake.adapters.aws.streams import KinesisWriter
+    from tradelake.settings import AggregateSettings, load_settings
+    from tradelake.stream.aggregation import Rules
+    from tradelake.topology import names, stores, streams
+    from tradelake.usecases.aggregate import aggregate_records
+
+    settings = load_settings(env, AggregateSettings)
+    rules = Rules(settings.timeframes(), round(settings.lateness_s * 1e9))
+    states = DynamoStateStore(names.physical(settings.environment, stores.CONSUMER_STATE.name))
+    bars = KinesisWriter(names.physical(settings.environment, streams.BARS.name))
+    return lambda received: aggregate_records(received, states, bars, rules)
+
+
+def wire_hot(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Upserted]:
+    """Return the ``hot`` function's work: bars in, hot store out."""
+    from tradelake.settings import HotSettings, load_settings
+    from tradelake.usecases.hot import upsert_records
+
+    store = wire_hot_store(load_settings(env, HotSettings))
+    return lambda received: upsert_records(received, store)
+
+
+def wire_hot_store(settings: HotSettings) -> HotStore | None:
+    """Return the hot store that the settings name; None for ``none``.
+
+    Raises
+    ------
+    ConfigError
+        The address has another form.
+    """
+    from pathlib import Path
+    from urllib.parse import parse_qs, urlsplit
+
+    from tradelake.errors import ConfigError
+
+    if settings.hot_store == "none":
+        return None
+    address = urlsplit(settings.hot_store)
+    if address.scheme == "sqlite" and address.path.strip("/"):
+        from tradelake.adapters.embedded.hot import SqliteHotStore
+
+        return SqliteHotStore(Path(settings.hot_store.removeprefix("sqlite:///")))
+    place = address.path.strip("/").split("/")
+    if address.scheme in ("influxdb", "influxdb+http") and address.netloc and len(place) == 2:
+        from tradelake.adapters.aws.influx import InfluxHotStore
+        from tradelake.adapters.aws.influx_login import influx_token
+
+        plain = address.scheme == "influxdb+http"
+        url = f"{'http' if plain else 'https'}://{address.netloc}"
+        secret = parse_qs(address.query).get("secret", [""])[0]
+        if secret:
+            from tradelake.adapters.aws.secrets import SecretsManager
+
+            token = influx_token(url, place[0], SecretsManager().get(secret))
+        else:
+            token = settings.hot_token
+        return InfluxHotStore(url, place[0], place[1], token)
+    raise ConfigError(
+        "hot store: expected sqlite:///path, influxdb://host:port/org/bucket?secret=name or none;"
+        f" found {settings.hot_store!r}"
+    )
+
+
+def wire_artifacts(env: Mapping[str, str]) -> ObjectStore:
+    """Return the artifact bucket."""
+    from tradelake.adapters.aws.objects import S3Objects
+    from tradelake.settings import SweepSettings
+
+    return S3Objects(load_settings(env, SweepSettings).artifact_bucket)
+
+
+def wire_workflows(environment: str) -> Workflows:
+    """Return the state machines of an environment."""
+    from tradelake.adapters.aws.workflows import StepFunctions
+
+    return StepFunctions(environment)
+
+
+def wire_training(project_root: Path, environment: Mapping[str, str]) -> TrainingJobs:
+    """Return training jobs that run the SageMaker entry script as a process of this machine."""
+    import os
+
+    from tradelake.adapters.embedded.training import SubprocessTraining
+
+    script = project_root / "sagemaker" / "train.py"
+    return SubprocessTraining(script, environment, cpus=os.cpu_count() or 1)
+
+
+def wire_history(env: Mapping[str, str], url: str | None, venue: str) -> MarketHistory:
+    """Return historical bars over REST from Alpaca, or from ``url`` without its rate limit."""
+    from tradelake.adapters.alpaca.history import REQUESTS_A_MINUTE, AlpacaHistory
+    from tradelake.adapters.system import SystemClock
+
+    return AlpacaHistory(
+        venue,
+        SystemClock(),
+        key=env.get("APCA_API_KEY_ID"),
+        secret=env.get("APCA_API_SECRET_KEY"),
+        url=url,
+        requests_a_minute=REQUESTS_A_MINUTE if url is None else 60_000,
+    )
+
+
+def wire_recorder(env: Mapping[str, str], folder: Path) -> Callable[[], Path | None]:
+    """Return what records Alpaca's recent history into ``folder``; None when not reachable."""
+
+    def record() -> Path | None:
+        from alpaca.data.historical import CryptoHistoricalDataClient
+
+        from tradelake.adapters.alpaca.recorder import DATA_URL, Recorder, reachable
+        from tradelake.adapters.system import SystemClock
+        from tradelake.market.venues import ALPACA_US
+        from tradelake.topology import names
+
+        override = env.get(names.ENV_DATA_URL)
+        if not reachable(override or DATA_URL):
+            return None
+        client = CryptoHistoricalDataClient(
+            env.get("APCA_API_KEY_ID"),
+            env.get("APCA_API_SECRET_KEY"),
+            raw_data=True,
+            url_override=override,
+        )
+        history = wire_history(env, override, ALPACA_US)
+        return Recorder(client, history, SystemClock()).record(folder)
+
+    return record

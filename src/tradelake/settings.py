@@ -45,11 +45,14 @@ class AggregateSettings(msgspec.Struct, frozen=True, kw_only=True):
 class HotSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The hot function.
 
-    ``hot_store`` is ``sqlite:///path``, ``influxdb://host:port/org/bucket`` or ``none``.
+    ``hot_store`` is ``sqlite:///path``, ``influxdb://host:port/org/bucket?secret=name`` (over TLS;
+    ``influxdb+http://`` without) or ``none``. The secret holds ``token``, or ``username`` and
+    ``password``; ``hot_token`` serves where there is no secret.
     """
 
     environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
     hot_store: str = msgspec.field(name=names.ENV_HOT_STORE)
+    hot_token: str = msgspec.field(name=names.ENV_HOT_TOKEN, default="")
 
 
 class SweepSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -57,6 +57,8 @@ def test_a_believable_record_has_no_findings(record):
         (trade(price=math.nan), "not_finite"),
         (trade(price=math.inf), "not_finite"),
         (trade(size=math.nan), "not_finite"),
+        (trade(size=1.1e18), "too_large"),
+        (quote(ask=1e300), "too_large"),
         (trade(price=0.0), "price_not_positive"),
         (trade(price=-1.0), "price_not_positive"),
         (trade(size=-0.5), "negative_size"),
@@ -124,7 +126,7 @@ def test_a_reason_says_what_was_expected_found_and_where_without_control_charact
     assert "\n" not in reject.reason
 
 
-NUMBERS = st.one_of(st.floats(), st.sampled_from([0.0, -0.0, 1.0, math.nan, math.inf]))
+NUMBERS = st.one_of(st.floats(), st.sampled_from([0.0, -0.0, 1.0, 1e18, 2e18, math.nan, math.inf]))
 TIMES = st.one_of(st.just(T), st.integers(-(2**63), 2**64 - 1))
 SYMBOLS = st.sampled_from(["BTC/USD", "BTCUSD", "", "a/b"])
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from math import inf, isfinite
+from math import isfinite
 from typing import Final
 
 import msgspec
@@ -35,6 +35,8 @@ LATEST_NS: Final = 4_102_444_800 * SECOND_NS
 """2100-01-01: a time after it is a unit mistake."""
 FUTURE_TOLERANCE_NS: Final = 10 * SECOND_NS
 """A venue's clock may be ahead of ours by this much before it is flagged."""
+LARGEST: Final = 1e18
+"""A price or size above it is a unit mistake, and sums of sizes must stay within float64."""
 _INT64: Final = 2**63
 _SHOWN: Final = 240
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -95,8 +97,8 @@ def _is_pair(symbol: str) -> bool:
 def _is_clean_trade(trade: Trade) -> bool:
     ts = trade.ts_event
     return (
-        0.0 < trade.price < inf
-        and 0.0 < trade.size < inf
+        0.0 < trade.price <= LARGEST
+        and 0.0 < trade.size <= LARGEST
         and EARLIEST_NS <= ts < LATEST_NS
         and ts <= trade.ts_ingest + FUTURE_TOLERANCE_NS
         and EARLIEST_NS <= trade.ts_ingest < LATEST_NS
@@ -108,9 +110,9 @@ def _is_clean_trade(trade: Trade) -> bool:
 def _is_clean_quote(quote: Quote) -> bool:
     ts = quote.ts_event
     return (
-        0.0 < quote.bid < quote.ask < inf
-        and 0.0 <= quote.bid_size < inf
-        and 0.0 <= quote.ask_size < inf
+        0.0 < quote.bid < quote.ask <= LARGEST
+        and 0.0 <= quote.bid_size <= LARGEST
+        and 0.0 <= quote.ask_size <= LARGEST
         and EARLIEST_NS <= ts < LATEST_NS
         and ts <= quote.ts_ingest + FUTURE_TOLERANCE_NS
         and EARLIEST_NS <= quote.ts_ingest < LATEST_NS
@@ -129,7 +131,7 @@ def _is_clean_book(book: BookUpdate) -> bool:
         return False
     for levels in (book.bids, book.asks):
         for price, size in levels:
-            if not (0.0 < price < inf and 0.0 <= size < inf):
+            if not (0.0 < price <= LARGEST and 0.0 <= size <= LARGEST):
                 return False
     return not (book.reset and _book_is_odd(book))
 
@@ -137,10 +139,10 @@ def _is_clean_book(book: BookUpdate) -> bool:
 def _is_clean_bar(bar: Bar) -> bool:
     low, high = bar.low, bar.high
     return (
-        0.0 < low <= bar.open <= high < inf
+        0.0 < low <= bar.open <= high <= LARGEST
         and low <= bar.close <= high
         and (
-            (0.0 < bar.volume < inf and low <= bar.vwap <= high and bar.trades > 0)
+            (0.0 < bar.volume <= LARGEST and low <= bar.vwap <= high and 0 < bar.trades <= LARGEST)
             or bar.volume == bar.vwap == bar.trades == 0
         )
         and EARLIEST_NS <= bar.ts_event < LATEST_NS
@@ -197,10 +199,12 @@ def _time(record: _Timed) -> Iterator[Finding]:
         yield _flag("future", "ts_event at most 10 s after ts_ingest", f"{ahead_s} s", record)
 
 
-def _finite(record: Record, values: dict[str, float]) -> Iterator[Finding]:
+def _believable(record: Record, values: dict[str, float]) -> Iterator[Finding]:
     for name, value in values.items():
         if not isfinite(value):
             yield _reject("not_finite", f"a finite {name}", value, record)
+        elif value > LARGEST:
+            yield _reject("too_large", f"{name} <= {LARGEST:g}", value, record)
 
 
 def _positive(record: Record, values: dict[str, float]) -> Iterator[Finding]:
@@ -216,7 +220,7 @@ def _not_negative(record: Record, rule: str, values: dict[str, float]) -> Iterat
 
 
 def _trade_values(trade: Trade) -> Iterator[Finding]:
-    yield from _finite(trade, {"price": trade.price, "size": trade.size})
+    yield from _believable(trade, {"price": trade.price, "size": trade.size})
     yield from _positive(trade, {"price": trade.price})
     yield from _not_negative(trade, "negative_size", {"size": trade.size})
     if trade.size == 0.0:
@@ -231,7 +235,7 @@ def _trade_id(trade: Trade) -> Iterator[Finding]:
 def _quote_values(quote: Quote) -> Iterator[Finding]:
     prices = {"bid": quote.bid, "ask": quote.ask}
     sizes = {"bid_size": quote.bid_size, "ask_size": quote.ask_size}
-    yield from _finite(quote, prices | sizes)
+    yield from _believable(quote, prices | sizes)
     yield from _not_negative(quote, "price_not_positive", prices)
     yield from _not_negative(quote, "negative_size", sizes)
 
@@ -254,7 +258,7 @@ def _book_levels(book: BookUpdate) -> Iterator[Finding]:
 
 def _book_level(book: BookUpdate, name: str, level: Level) -> Iterator[Finding]:
     price, size = level
-    yield from _finite(book, {f"{name} price": price, f"{name} size": size})
+    yield from _believable(book, {f"{name} price": price, f"{name} size": size})
     yield from _positive(book, {f"{name} price": price})
     yield from _not_negative(book, "negative_size", {f"{name} size": size})
     if book.reset and size == 0.0:
@@ -272,7 +276,7 @@ def _book_sides(book: BookUpdate) -> Iterator[Finding]:
 def _bar_values(bar: Bar) -> Iterator[Finding]:
     prices = {"open": bar.open, "high": bar.high, "low": bar.low, "close": bar.close}
     amounts = {"volume": bar.volume, "vwap": bar.vwap, "trades": bar.trades}
-    yield from _finite(bar, prices | amounts)
+    yield from _believable(bar, prices | amounts)
     yield from _positive(bar, prices)
     yield from _not_negative(bar, "negative_size", amounts)
     if not -_INT64 <= bar.revision < _INT64:

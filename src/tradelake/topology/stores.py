@@ -25,6 +25,10 @@ class Bucket:
     doc: str
 
 
+VALUE_ATTRIBUTE: Final = "value"
+VERSION_ATTRIBUTE: Final = "version"
+"""Attributes of an item beside its keys: the stored bytes, and the number a writer must name."""
+
 CONSUMER_STATE: Final = KeyTable(
     "consumer-state", "consumer", "key", "aggregation state and (epoch, seq) by lane and bucket"
 )
