@@ -1,8 +1,10 @@
-"""``python -m tradelake.local.function_worker --function validate``: one Lambda function of the topology as a process.
+"""One Lambda function of the topology as a process.
 
-Loads ``functions/<folder>/handler.py`` by its path, as Lambda's cold start does, once for every shard it reads: handlers keep
-clients and caches in module globals, and Lambda never runs two invocations of one environment at a time. Its triggers feed
-it through local event-source mappings; a JSON file tells how far they are.
+``python -m tradelake.local.function_worker --function validate --state-folder DIR`` loads
+``functions/<folder>/handler.py`` by its path, as Lambda's cold start does, once for every shard it
+reads: handlers keep clients and caches in module globals, and Lambda never runs two invocations of
+one environment at a time. Its triggers feed it through local event-source mappings; a JSON file
+tells how far they are.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The local event-source mapping: polls a stream's shards and hands a function real Kinesis events.
 
-One thread a shard and one invocation in flight a shard, so order holds per shard; ``parallelization`` of a trigger is not
-used. A child shard is read when its parents are read out. Delivery is at least once: the checkpoint follows the success.
+One thread a shard and one invocation in flight a shard, so order holds per shard;
+``parallelization`` of a trigger is not used. A child shard is read when its parents are read out.
+Delivery is at least once: the checkpoint follows the success.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class MappingOptions:
 
 
 def policy_of(trigger: StreamTrigger, window_cap_s: float) -> rules.Policy:
-    """Return the policy of a trigger; its window is cut to ``window_cap_s``, so that a laptop need not wait."""
+    """Return the policy of a trigger, its window cut to ``window_cap_s``."""
     return rules.Policy(
         batch_size=trigger.batch_size,
         window_s=min(trigger.window_s, window_cap_s),

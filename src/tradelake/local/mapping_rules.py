@@ -1,9 +1,10 @@
-"""The decisions of a Lambda event-source mapping, without I/O: which records make a batch, and what an answer means.
+"""The decisions of a Lambda event-source mapping, without I/O.
 
-The rules are Lambda's for Kinesis with ``ReportBatchItemFailures`` (AWS Lambda Developer Guide, "Using Lambda with Kinesis"):
-a batch is due when it is full, when its window is over or when it reaches 6 MB; an exception fails the whole batch, an answer
-with ``batchItemFailures`` everything from the lowest failed sequence number on; a failed batch is tried again before anything
-else of its shard.
+Which records make a batch, and what an answer means. The rules are Lambda's for Kinesis with
+``ReportBatchItemFailures`` (AWS Lambda Developer Guide, "Using Lambda with Kinesis"): a batch is
+due when it is full, when its window is over or when it reaches 6 MB; an exception fails the whole
+batch, an answer with ``batchItemFailures`` everything from the lowest failed sequence number on;
+a failed batch is tried again before anything else of its shard.
 """
 
 from __future__ import annotations
@@ -100,7 +101,10 @@ class BatchAssembler:
         return max(self._held[0][0] + self._policy.window_s - now_s, 0.0)
 
     def take(self) -> tuple[Delivered, ...]:
-        """Return the next batch: the oldest records, within ``batch_size`` and 6 MB, at least one where any is held."""
+        """Return the next batch: the oldest records, within ``batch_size`` and 6 MB.
+
+        It has at least one where any is held.
+        """
         batch: list[Delivered] = []
         size = 0
         while self._held and len(batch) < self._policy.batch_size:
@@ -124,7 +128,10 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Everything from record ``index`` on failed; ``reported`` by the function itself, or it raised."""
+    """Everything from record ``index`` on failed.
+
+    ``reported`` by the function itself; otherwise it raised.
+    """
 
     index: int
     reported: bool
@@ -155,8 +162,8 @@ class Decision:
 def failure_of(answer: object, records: Sequence[Delivered]) -> Failure | None:
     """Return what an answer says failed; None for success.
 
-    No answer, an empty one, and an empty or absent list mean success. An identifier that is empty, absent or of no record
-    of the batch fails the whole batch, as an exception would.
+    No answer, an empty one, and an empty or absent list mean success. An identifier that is empty,
+    absent or of no record of the batch fails the whole batch, as an exception would.
     """
     if answer is None:
         return None
@@ -228,7 +235,7 @@ def delay_s(
 
 
 def readable(shards: Sequence[Mapping[str, Any]], ended: Collection[str]) -> list[str]:
-    """Return the shards to read now: not read out, and every parent that is still listed is read out.
+    """Return the shards to read now: not read out, and no listed parent that is not read out.
 
     Parameters
     ----------
@@ -287,7 +294,9 @@ def kinesis_event(records: Sequence[Delivered], source: Source) -> dict[str, Any
 def failure_description(
     work: Work, source: Source, condition: Condition, *, request_id: str, at: str
 ) -> dict[str, Any]:
-    """Return what Lambda writes to an S3 on-failure destination: the batch's place, why, and the event itself.
+    """Return what Lambda writes to an S3 on-failure destination.
+
+    It tells the batch's place, why it was given up, and the event itself.
 
     Parameters
     ----------

@@ -13,7 +13,10 @@ from tradelake.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far a shard is dealt with: the last sequence number, None before the first; ``ended`` when it is read out."""
+    """How far a shard is dealt with.
+
+    The last sequence number, None before the first; ``ended`` when it is read out.
+    """
 
     sequence_number: str | None
     ended: bool
@@ -74,8 +77,8 @@ class Checkpoints:
 class ShardStatus:
     """Counters of one shard; written by its reader's thread alone.
 
-    ``caught_up_ns`` is an instant (ns since 1970 UTC) such that every record acknowledged before it is dealt with; 0 while
-    that cannot be said.
+    ``caught_up_ns`` is an instant (ns since 1970 UTC) such that every record acknowledged before it
+    is dealt with; 0 while that cannot be said.
     """
 
     shard_id: str

@@ -55,7 +55,8 @@ class GroupCommit:
         Raises
         ------
         KinesisError
-            ``InternalFailure``: a write failed, for instance on a full disk; nothing of it is acknowledged.
+            ``InternalFailure``: a write failed, for instance on a full disk; nothing of it is
+            acknowledged.
         """
         rounds = [self._round_of(log) for log in logs]
         if not rounds:

@@ -1,4 +1,7 @@
-"""Operations on streams, shards, tags and consumers. They take effect at once: a stream is ACTIVE when the call returns."""
+"""Operations on streams, shards, tags and consumers.
+
+They take effect at once: a stream is ACTIVE when the call returns.
+"""
 
 from __future__ import annotations
 
@@ -135,13 +138,16 @@ class ControlPlane:
         text = request.new_starting_hash_key
         if not text.isdecimal() or not low < int(text) <= high:
             raise p.invalid(
-                f"expected a NewStartingHashKey inside {shard.shard_id} ({low + 1}..{high}), found {text}"
+                f"expected a hash key in {low + 1}..{high} ({shard.shard_id}), found {text}"
             )
         middle = int(text)
         self._store.reshard(stream, RangeStep(((low, high),), ((low, middle - 1), (middle, high))))
 
     def merge_shards(self, request: p.MergeShards) -> None:
-        """Close two adjacent shards and open one over both ranges; the first named is the parent."""
+        """Close two adjacent shards and open one over both ranges.
+
+        The first named is the parent.
+        """
         stream = self._store.get(request.name())
         first = _open_shard(stream, request.shard_to_merge)
         second = _open_shard(stream, request.adjacent_shard_to_merge)
@@ -163,7 +169,7 @@ class ControlPlane:
         if not (current + 1) // 2 <= target <= 2 * current:
             raise p.KinesisError(
                 "LimitExceededException",
-                f"expected a target between half and twice the {current} open shards, found {target}",
+                f"expected half to twice the {current} open shards, found {target}",
             )
         ranges = [(int(shard.low), int(shard.high)) for shard in stream.open_shards]
         for step in scaling_plan(ranges, target):
@@ -217,8 +223,9 @@ class ControlPlane:
                 f"expected {_MIN_RETENTION_HOURS}..{_MAX_RETENTION_HOURS} hours, found {hours}"
             )
         if (hours < record.retention_hours) if grow else (hours > record.retention_hours):
+            wanted = "longer" if grow else "shorter"
             raise p.invalid(
-                f"expected a period {'longer' if grow else 'shorter'} than {record.retention_hours} h, found {hours}"
+                f"expected a period {wanted} than {record.retention_hours} h, found {hours} h"
             )
         record.retention_hours = hours
         self._store.save()

@@ -134,7 +134,10 @@ class DataPlane:
         )
 
     async def get_records(self, request: p.GetRecords, wait_ms: int = 0) -> p.GetRecordsAnswer:
-        """Read from an iterator on; an empty answer may be held back for ``wait_ms`` until something arrives."""
+        """Read from an iterator on.
+
+        An empty answer may be held back for ``wait_ms`` until something arrives.
+        """
         if not 1 <= request.limit <= p.MAX_READ_RECORDS:
             raise p.invalid(f"expected a Limit in 1..{p.MAX_READ_RECORDS}, found {request.limit}")
         position = iterators.decode(request.shard_iterator, self._now_ms(), self._ttl_ms)
@@ -255,7 +258,7 @@ def _check_call(entries: list[p.PutEntry]) -> None:
         if size > p.MAX_RECORD_BYTES:
             raise p.KinesisError(
                 "ValidationException",
-                f"record {at}: expected at most {p.MAX_RECORD_BYTES} bytes of data and key, found {size}",
+                f"record {at}: expected at most {p.MAX_RECORD_BYTES} bytes, found {size}",
             )
         if not 1 <= len(entry.partition_key) <= p.MAX_KEY_CHARACTERS:
             raise p.KinesisError(
@@ -283,7 +286,7 @@ def _ordinal(shard: Shard, log: ShardLog, position: p.StartingPosition) -> int:
         ordinal = shard.ordinal(number)
     except ValueError as error:
         raise p.invalid(
-            f"StartingSequenceNumber {number} used in GetShardIterator on shard {shard.shard_id} is invalid."
+            f"StartingSequenceNumber {number} is invalid on shard {shard.shard_id}."
         ) from error
     if ordinal > log.assigned:
         raise p.invalid(f"StartingSequenceNumber {number} has not been given out yet.")

@@ -45,7 +45,8 @@ def decode(token: str, now_ms: int, ttl_ms: int) -> Position:
     Raises
     ------
     KinesisError
-        ``InvalidArgumentException`` for what is no token, ``ExpiredIteratorException`` for one that is too old.
+        ``InvalidArgumentException`` for what is no token, ``ExpiredIteratorException`` for one that
+        is too old.
     """
     try:
         position = _DECODER.decode(base64.urlsafe_b64decode(token.encode()))

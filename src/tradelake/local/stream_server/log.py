@@ -17,7 +17,10 @@ from typing import Final
 from tradelake.local.stream_server.segment import Segment, Stored, encode_frame
 
 RESTART_GAP: Final = 1 << 20
-"""Ordinals skipped at a restart: a number that a reader may have seen before a power loss is never given out again."""
+"""Ordinals skipped at a restart.
+
+A number that a reader may have seen before a power loss is never given out again.
+"""
 
 
 @dataclass(slots=True)
@@ -131,7 +134,10 @@ class ShardLog:
         return staged
 
     def write(self, staged: Staged, *, sync: bool) -> None:
-        """Append frames to the newest segment, or to a new one. Runs outside the event loop, one call at a time."""
+        """Append frames to the newest segment, or to a new one.
+
+        Runs outside the event loop, one call at a time.
+        """
         if not staged.frames:
             return
         segment = self._segment_for(staged)
@@ -164,7 +170,10 @@ class ShardLog:
         self.changed.fire()
 
     def discard(self) -> None:
-        """Forget a batch whose write failed; the next write cuts off what it may have left in the file."""
+        """Forget a batch whose write failed.
+
+        The next write cuts off what it may have left in the file.
+        """
         self._in_flight = False
 
     def sync(self) -> None:
@@ -173,7 +182,10 @@ class ShardLog:
             os.fdatasync(self._file)
 
     def read(self, ordinal: int, limit: int, max_bytes: int) -> list[Stored]:
-        """Return committed records from an ordinal on: at most ``limit``, and ``max_bytes`` of data but at least one."""
+        """Return committed records from an ordinal on.
+
+        At most ``limit``, and at most ``max_bytes`` of data but at least one.
+        """
         found: list[Stored] = []
         size = 0
         for segment in self._segments[self._segment_at(ordinal) :]:
@@ -191,7 +203,10 @@ class ShardLog:
         return self._segment_at(ordinal) < len(self._segments) - 1
 
     def first_since(self, arrival_ms: int) -> int:
-        """Ordinal of the first committed record that arrived at or after an instant, else the one to come."""
+        """Ordinal of the first committed record that arrived at or after an instant.
+
+        Where all are earlier, the ordinal to come.
+        """
         for segment in self._segments:
             ordinal = segment.first_since(arrival_ms)
             if ordinal is not None:

@@ -13,7 +13,9 @@ import msgspec
 TARGET_PREFIX: Final = "Kinesis_20131202."
 CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 WAIT_HEADER: Final = "x-tradelake-wait-ms"
-"""A reader that sends it lets GetRecords hold an empty answer back for that long, until something arrives."""
+"""A reader that sends it lets GetRecords hold an empty answer back until something arrives,
+but no longer than that.
+"""
 
 MAX_RECORDS_A_CALL: Final = 500
 MAX_RECORD_BYTES: Final = 1 << 20

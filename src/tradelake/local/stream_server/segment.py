@@ -1,4 +1,4 @@
-"""One append-only segment file of a shard: framing with length and CRC, a sparse index, recovery of a torn tail.
+"""One append-only segment file of a shard: framing, a sparse index, recovery of a torn tail.
 
 A frame is ``length:u32 crc:u32`` and a body ``ordinal:u64 arrival_ms:u64 key_length:u16 key data``,
 little-endian; the CRC is of the body. Ordinals grow strictly inside a file; they may have holes.
@@ -150,7 +150,10 @@ class Segment:
                 yield stored
 
     def first_since(self, arrival_ms: int) -> int | None:
-        """Ordinal of the first record that arrived at or after an instant; None where all are earlier."""
+        """Ordinal of the first record that arrived at or after an instant.
+
+        None where all are earlier.
+        """
         if not self.records or self.last_ms < arrival_ms:
             return None
         at = bisect_right(self._times, arrival_ms - 1) - 1

@@ -98,11 +98,18 @@ class StreamServer:
     async def _sweep_for_ever(self) -> None:
         while True:
             await asyncio.sleep(_SWEEP_S)
-            self.store.expire()
+            try:
+                self.store.expire()
+            except (
+                OSError
+            ) as error:  # nothing is lost by keeping old segments; the next sweep tries again
+                sys.stderr.write(json.dumps({"event": "sweep_failed", "error": str(error)}) + "\n")
 
 
 def run_stream_server(options: ServerOptions) -> None:
-    """Serve until SIGTERM or SIGINT. Prints ``{"event": "ready", "url": ..., "port": ...}`` when listening.
+    """Serve until SIGTERM or SIGINT.
+
+    Prints ``{"event": "ready", "url": ..., "port": ...}`` when listening.
 
     Raises
     ------

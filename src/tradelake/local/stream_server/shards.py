@@ -1,8 +1,12 @@
-"""Shards as arithmetic: hash ranges, sequence numbers, splits, merges and uniform scaling. No I/O."""
+"""Shards as arithmetic: hash ranges, sequence numbers, splits, merges and uniform scaling.
+
+No I/O.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
@@ -98,11 +102,14 @@ def uniform_ranges(count: int) -> list[tuple[int, int]]:
     ['0x0', '0x40', '0x80', '0xc0']
     """
     bounds = [HASH_SPACE * index // count for index in range(count + 1)]
-    return [(low, high - 1) for low, high in zip(bounds, bounds[1:], strict=False)]
+    return [(low, high - 1) for low, high in itertools.pairwise(bounds)]
 
 
 class RangeStep(msgspec.Struct, frozen=True):
-    """One step of a reshard plan: close the ranges in ``close``, open those in ``open``. One of the two has one member."""
+    """One step of a reshard plan: close the ranges in ``close``, open those in ``open``.
+
+    One of the two has one member.
+    """
 
     close: tuple[tuple[int, int], ...]
     open: tuple[tuple[int, int], ...]
@@ -143,6 +150,6 @@ def scaling_plan(current: Iterable[tuple[int, int]], target: int) -> list[RangeS
 
 
 def covering(shards: Sequence[Shard]) -> tuple[list[int], list[Shard]]:
-    """Return (first hash keys, shards) of the open shards in order of their ranges, for a bisection."""
+    """Return (first hash keys, shards) of the open shards by range, for bisection."""
     ranked = sorted((shard for shard in shards if shard.is_open), key=lambda shard: int(shard.low))
     return [int(shard.low) for shard in ranked], ranked

@@ -209,7 +209,10 @@ class StreamStore:
             os.close(folder)
 
     def expire(self) -> int:
-        """Delete segments beyond retention and closed shards that have nothing left; returns segments deleted."""
+        """Delete segments beyond retention and closed shards with nothing left.
+
+        Returns how many segments were deleted.
+        """
         deleted = 0
         gone = False
         for stream in self._streams.values():

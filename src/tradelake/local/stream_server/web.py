@@ -1,7 +1,7 @@
 """HTTP: Kinesis' JSON 1.1 protocol at ``/`` and two routes of our own under ``/_streams``.
 
-``POST /_streams/fault`` takes a :class:`~tradelake.local.stream_server.faults.FaultRequest`; ``GET /_streams/status`` tells
-per stream and shard how many records are kept and which was the last.
+``POST /_streams/fault`` takes a :class:`~tradelake.local.stream_server.faults.FaultRequest`; ``GET
+/_streams/status`` tells per stream and shard how many records are kept and which was the last.
 """
 
 from __future__ import annotations
@@ -92,13 +92,8 @@ class WebServer:
         return application
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        target = request.headers.get("X-Amz-Target", "")
-        operation = self._operations.get(target.removeprefix(p.TARGET_PREFIX))
         try:
-            if self._faults.is_away():
-                raise p.KinesisError("ServiceUnavailable", "away on demand", 503)
-            if operation is None or not target.startswith(p.TARGET_PREFIX):
-                raise p.KinesisError("UnknownOperationException", f"no operation {target!r}")
+            operation = self._operation_of(request)
             answer = await operation(request, await request.read())
         except msgspec.DecodeError as error:
             return _error(p.KinesisError("ValidationException", str(error)))
@@ -107,6 +102,15 @@ class WebServer:
         if isinstance(answer, web.StreamResponse):
             return answer
         return _answer(b"{}" if answer is None else _ENCODE(answer))
+
+    def _operation_of(self, request: web.Request) -> Operation:
+        if self._faults.is_away():
+            raise p.KinesisError("ServiceUnavailable", "away on demand", 503)
+        target = request.headers.get("X-Amz-Target", "")
+        operation = self._operations.get(target.removeprefix(p.TARGET_PREFIX))
+        if operation is None or not target.startswith(p.TARGET_PREFIX):
+            raise p.KinesisError("UnknownOperationException", f"no operation {target!r}")
+        return operation
 
     def _get_records(self) -> Operation:
         decode = msgspec.json.Decoder(p.GetRecords).decode
