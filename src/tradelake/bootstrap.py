@@ -6,25 +6,28 @@ chooses lazily, so a light function never loads pyarrow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from tradelake.settings import LakeSettings, load_settings
 
 if TYPE_CHECKING:
-    from tradelake.lake.catalog import LakeCatalog
-    from tradelake.lake.reader import LakeReader
-    from tradelake.lake.writer import IcebergWriter
-
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
     import asyncio
+    from pathlib import Path
 
     from tradelake.adapters.system import SystemClock
     from tradelake.feed.session import Session
-    from tradelake.ports import HotStore, Received
+    from tradelake.lake.catalog import LakeCatalog
+    from tradelake.lake.reader import LakeReader
+    from tradelake.lake.writer import IcebergWriter
+    from tradelake.ports import (
+        HotStore,
+        MarketHistory,
+        ObjectStore,
+        Received,
+        TrainingJobs,
+        Workflows,
+    )
     from tradelake.settings import HotSettings, IngesterSettings
     from tradelake.strategies.api import Predictor
     from tradelake.usecases.aggregate import Aggregated

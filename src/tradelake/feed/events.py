@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from tradelake.market.records import Record
 
@@ -85,6 +86,10 @@ class Interrupted:
     """The stream ended or is given up; until the next ``Subscribed`` silence says nothing."""
 
     cause: str
+
+
+STOP: Final = "stop"
+"""Cause of the gap that begins when the session ends because it was asked to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from typing import Final
 
 from tradelake.feed.decode import FrameDecoder
 from tradelake.feed.events import (
+    STOP,
     Abort,
     Close,
     Event,
@@ -204,7 +205,7 @@ class Session:
         if self.state is State.STREAMING and now_ns - self._since_ns >= stable_ns:
             self._waits = self._make_backoff()
         if self.state is State.STOPPING:
-            events = self._open_gap("stop")
+            events = self._open_gap(STOP)
             self._enter(State.STOPPED, now_ns)
             return [*events, Stopped()]
         events = self._open_gap(f"disconnect: {reason}")
@@ -255,7 +256,7 @@ class Session:
             return [Stopped()]
         closing = self.state is State.CLOSING
         self._enter(State.STOPPING, now_ns)
-        return [] if closing else [Close("stop")]
+        return [] if closing else [Close(STOP)]
 
     def _control(self, control: Control, before_ns: int, now_ns: int) -> list[Event]:
         match control:

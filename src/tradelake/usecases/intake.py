@@ -13,6 +13,7 @@ import msgspec
 
 from tradelake.errors import Fatal, TradelakeError, Transient
 from tradelake.feed.events import (
+    STOP,
     Event,
     GapClosed,
     GapOpened,
@@ -85,6 +86,9 @@ class Intake:
         Makes the waiting times in seconds after the ledger failed.
     inherited : sequence of Gap
         Gaps an earlier run left open; they end with the first subscription of this one.
+    final : bool
+        The end of this run is the end of time: every bucket gets a last heartbeat that says so,
+        and no gap begins.
     """
 
     def __init__(
@@ -97,7 +101,10 @@ class Intake:
         clock: Clock,
         backoff: Callable[[], Iterator[float]],
         inherited: Sequence[Gap] = (),
+        *,
+        final: bool = False,
     ) -> None:
+        self.final = final
         self.state = "starting"
         self.received: Counter[str] = Counter()
         self._venue, self._epoch = venue, epoch
@@ -123,6 +130,8 @@ class Intake:
                 for gap in self._inherited:
                     self._to_write.put_nowait(replace(gap, closed_ns=now_ns))
                 self._inherited = []
+            case GapOpened(cause=cause) if cause == STOP and self.final:
+                pass
             case GapOpened():
                 self._gaps += 1
                 self._to_write.put_nowait(self._gap(event, OPEN))
@@ -208,7 +217,6 @@ async def run_ingester(
     publisher: Publisher,
     stop: asyncio.Event,
     *,
-    final: bool = False,
     drain_timeout_s: float = 20.0,
 ) -> None:
     """Run until ``stop`` is set and nothing is in hand.
@@ -219,8 +227,6 @@ async def run_ingester(
         Wired to each other.
     stop : asyncio.Event
         Asks for the end.
-    final : bool
-        The end is the end of time: every bucket gets a last heartbeat that says so.
     drain_timeout_s : float
         How long the stream may refuse what is in hand after the feed ended.
 
@@ -240,7 +246,7 @@ async def run_ingester(
                 refusal = error
             intake.state = "draining"
             intake.close()
-            publisher.drain(final=final and refusal is None)
+            publisher.drain(final=intake.final and refusal is None)
             _, unfinished = await asyncio.wait(ending, timeout=drain_timeout_s)
             if unfinished:
                 raise Fatal(
