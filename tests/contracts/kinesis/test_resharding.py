@@ -77,7 +77,15 @@ def test_shards_that_are_not_adjacent_are_not_merged(kinesis, new_stream):
         kinesis.merge_shards(StreamName=name, ShardToMerge=first, AdjacentShardToMerge=third)
 
 
-@pytest.mark.parametrize("target_count", [2, 3, 5, 6])
+@pytest.mark.parametrize(
+    "target_count",
+    [
+        pytest.param(2, marks=pytest.mark.breaks("moto", "doubles the records of merged shards")),
+        3,
+        5,
+        6,
+    ],
+)
 def test_open_shards_cover_the_hash_space_uniformly_after_an_update(
     kinesis, new_stream, target_count
 ):
