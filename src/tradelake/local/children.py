@@ -7,12 +7,28 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Protocol, TypeVar
 
 from tradelake.local import reaper
 
 _GRACE_S = 3.0
+
+
+class Process(Protocol):
+    """A child: ``subprocess.Popen`` or a look-alike. It leads a process group of its own."""
+
+    pid: int
+    stdin: IO[str] | None
+    stdout: IO[str] | None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end, as ``subprocess.Popen.wait``."""
+        ...
+
+
+SomeProcess = TypeVar("SomeProcess", bound=Process)
 
 
 class Children:
@@ -25,7 +41,7 @@ class Children:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._alive: dict[int, subprocess.Popen[str]] = {}
+        self._alive: dict[int, Process] = {}
         self._closed = False
         self._reaper = subprocess.Popen(
             [sys.executable, "-I", "-S", str(Path(reaper.__file__))],
@@ -47,10 +63,8 @@ class Children:
         RuntimeError
             :meth:`close` was called.
         """
-        with self._lock:
-            if self._closed:
-                raise RuntimeError("the emulator is stopping; nothing is started any more")
-            process = subprocess.Popen(
+        return self.adopt(
+            lambda: subprocess.Popen(
                 list(command),
                 env=dict(environment),
                 stdin=stdin,
@@ -62,11 +76,25 @@ class Children:
                 start_new_session=True,
                 cwd=cwd,
             )
+        )
+
+    def adopt(self, start: Callable[[], SomeProcess]) -> SomeProcess:
+        """Own the process that ``start`` starts; it must lead a process group.
+
+        Raises
+        ------
+        RuntimeError
+            :meth:`close` was called; nothing was started.
+        """
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the owner is stopping; nothing is started any more")
+            process = start()
             self._alive[process.pid] = process
             self._tell_reaper(f"+{process.pid}")
         return process
 
-    def finished(self, process: subprocess.Popen[str]) -> None:
+    def finished(self, process: Process) -> None:
         """Forget a process that was waited for, and end what it left behind in its group."""
         _signal_group(process, signal.SIGKILL)
         with self._lock:
@@ -92,7 +120,7 @@ class Children:
         self._reaper.stdin.flush()
 
 
-def end(process: subprocess.Popen[str], grace_s: float = _GRACE_S) -> None:
+def end(process: Process, grace_s: float = _GRACE_S) -> None:
     """End a process and its group: SIGTERM, then SIGKILL after the grace."""
     _signal_group(process, signal.SIGTERM)
     try:
@@ -102,7 +130,7 @@ def end(process: subprocess.Popen[str], grace_s: float = _GRACE_S) -> None:
         process.wait()
 
 
-def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
+def _signal_group(process: Process, number: signal.Signals) -> None:
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:

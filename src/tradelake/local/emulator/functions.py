@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tradelake.local.children import Children, end
-from tradelake.local.emulator.worker import ANSWER
+from tradelake.local.children import Process, end
+from tradelake.local.emulator import worker
+from tradelake.local.emulator.forks import Launcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +50,17 @@ class FunctionRunner:
 
     Parameters
     ----------
-    children : Children
-        Owner of the subprocesses.
+    launcher : Launcher
+        Starts the processes; handlers are looked up below its root.
     concurrency : int
         Processes of one function at most; further invocations wait.
-    environment : Mapping of str to str
-        Variables below those of the function.
-    root : Path
-        Where handlers are looked up; also the working directory.
     """
 
-    def __init__(
-        self, children: Children, concurrency: int, environment: Mapping[str, str], root: Path
-    ) -> None:
-        self._children = children
+    def __init__(self, launcher: Launcher, concurrency: int) -> None:
+        self._launcher = launcher
         self._concurrency = concurrency
-        self._environment = environment
-        self._root = root
         self._lock = threading.Lock()
-        self._idle: dict[FunctionConfig, list[subprocess.Popen[str]]] = {}
+        self._idle: dict[FunctionConfig, list[Process]] = {}
         self._free: dict[str, threading.BoundedSemaphore] = {}
 
     def invoke(
@@ -99,10 +90,10 @@ class FunctionRunner:
                     self._idle.setdefault(config, []).append(process)
             else:
                 process.wait()
-                self._children.finished(process)
+                self._launcher.finished(process)
             return invocation
 
-    def _take(self, config: FunctionConfig) -> subprocess.Popen[str]:
+    def _take(self, config: FunctionConfig) -> Process:
         """Take a warm process or start one; processes of an older configuration are ended."""
         with self._lock:
             outdated = [
@@ -113,25 +104,21 @@ class FunctionRunner:
             process = warm.pop() if warm else None
         for old in ended:
             end(old)
-            self._children.finished(old)
+            self._launcher.finished(old)
         return process if process is not None else self._start(config)
 
-    def _start(self, config: FunctionConfig) -> subprocess.Popen[str]:
+    def _start(self, config: FunctionConfig) -> Process:
         module, dot, name = config.handler.rpartition(".")
-        path = (self._root / f"{module}.py").resolve()
-        if not dot or not path.is_relative_to(self._root.resolve()):
-            raise ValueError(f"expected <path>.<name> below {self._root}, found {config.handler!r}")
-        command = [sys.executable, "-P", "-m", "tradelake.local.emulator.worker"]
-        return self._children.start(
-            [*command, str(path), name, config.name],
-            {**self._environment, **dict(config.environment)},
-            stdin=subprocess.PIPE,
-            cwd=self._root,
-        )
+        root = self._launcher.root.resolve()
+        path = (root / f"{module}.py").resolve()
+        if not dot or not path.is_relative_to(root):
+            raise ValueError(f"expected <path>.<name> below {root}, found {config.handler!r}")
+        command = [sys.executable, "-P", worker.__file__, str(path), name, config.name]
+        return self._launcher.start(command, dict(config.environment))
 
 
 def _exchange(
-    process: subprocess.Popen[str], request: Mapping[str, Any], timeout_s: float
+    process: Process, request: Mapping[str, Any], timeout_s: float
 ) -> tuple[Invocation, bool]:
     """Send a request and read its answer; also returns whether the process can be used again."""
     assert process.stdin is not None
@@ -150,8 +137,8 @@ def _exchange(
             process.stdin.write(json.dumps(request) + "\n")
             process.stdin.flush()
         for line in process.stdout:
-            if line.startswith(ANSWER):
-                reply = json.loads(line[len(ANSWER) :])
+            if line.startswith(worker.ANSWER):
+                reply = json.loads(line[len(worker.ANSWER) :])
                 return Invocation(reply["payload"], reply["error"], "\n".join(log)), True
             if line != "\n":
                 log.append(line.rstrip("\n"))

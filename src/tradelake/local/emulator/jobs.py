@@ -7,10 +7,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from tradelake.local.children import Children, end
+from tradelake.local.children import Process, end
+from tradelake.local.emulator.forks import Launcher
 
 LOG_LINES: Final = 10_000
 _POLL_S: Final = 0.2
@@ -35,23 +35,15 @@ class JobRunner:
 
     Parameters
     ----------
-    children : Children
-        Owner of the subprocesses.
+    launcher : Launcher
+        Starts the processes.
     slots : int
         Attempts that run at once; the others wait for :attr:`slot`.
-    environment : Mapping of str to str
-        Variables below those of the job.
-    cwd : Path
-        Working directory of the job.
     """
 
-    def __init__(
-        self, children: Children, slots: int, environment: Mapping[str, str], cwd: Path
-    ) -> None:
+    def __init__(self, launcher: Launcher, slots: int) -> None:
         self.slot = threading.BoundedSemaphore(slots)
-        self._children = children
-        self._environment = environment
-        self._cwd = cwd
+        self._launcher = launcher
 
     def attempt(
         self,
@@ -65,32 +57,27 @@ class JobRunner:
         A command that cannot be started ends with exit code 127, as in a shell.
         """
         try:
-            process = self._children.start(
-                command,
-                {**self._environment, **environment},
-                stdin=subprocess.DEVNULL,
-                cwd=self._cwd,
-            )
+            process = self._launcher.start(command, environment)
         except OSError as error:
             return Attempt(127, (f"cannot start {list(command)}: {error}",))
         lines: deque[str] = deque(maxlen=LOG_LINES)
+        if process.stdin is not None:
+            process.stdin.close()
         reader = threading.Thread(target=_drain, args=(process, lines), daemon=True)
         reader.start()
         reason = _wait(process, timeout_s, cancelled)
-        self._children.finished(process)
+        self._launcher.finished(process)
         reader.join(timeout=5.0)
-        return Attempt(process.returncode, tuple(lines), reason)
+        return Attempt(process.wait(), tuple(lines), reason)
 
 
-def _drain(process: subprocess.Popen[str], lines: deque[str]) -> None:
+def _drain(process: Process, lines: deque[str]) -> None:
     assert process.stdout is not None
     with process.stdout:
         lines.extend(line.rstrip("\n") for line in process.stdout)
 
 
-def _wait(
-    process: subprocess.Popen[str], timeout_s: float | None, cancelled: Callable[[], bool]
-) -> str | None:
+def _wait(process: Process, timeout_s: float | None, cancelled: Callable[[], bool]) -> str | None:
     """Wait; returns why the process was stopped, or None when it ended by itself."""
     left_s = timeout_s if timeout_s is not None else float("inf")
     while left_s > 0:

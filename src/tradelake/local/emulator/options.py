@@ -67,6 +67,9 @@ def child_environment(
         "AWS_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
         "PYTHONUNBUFFERED": "1",
+        # A job has one virtual processor; numpy's threads would only fight over the real ones.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
         "NUMBA_CACHE_DIR": kept.get("NUMBA_CACHE_DIR", str(options.project_root / "build/numba")),
         **CREDENTIALS,
         **options.child_environment,

@@ -14,6 +14,7 @@ from typing import Any
 
 from tradelake.errors import ConfigError
 from tradelake.local.children import Children
+from tradelake.local.emulator.forks import ForkHost, Launcher
 from tradelake.local.emulator.functions import FunctionRunner
 from tradelake.local.emulator.jobs import JobRunner
 from tradelake.local.emulator.options import EmulatorOptions, child_environment
@@ -36,9 +37,15 @@ def run_emulator(options: EmulatorOptions, ready: Callable[[str], None] | None =
     listener = _listen(options)
     port = listener.getsockname()[1]
     url = f"http://{options.host}:{port}"
+    environment = child_environment(os.environ, options, url)
     children = Children()
+    forks = ForkHost(environment)
+    children.adopt(lambda: forks.process)
     try:
-        server = _make_server(options, listener, url, children)
+        launcher = Launcher(children, forks, environment, options.project_root)
+        jobs = JobRunner(launcher, options.slots)
+        functions = FunctionRunner(launcher, options.slots)
+        server = _make_server(listener, jobs, functions)
         stop = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda _number, _frame: stop.set())
@@ -71,11 +78,10 @@ def _listen(options: EmulatorOptions) -> socket.socket:
     return listener
 
 
-def _make_server(
-    options: EmulatorOptions, listener: socket.socket, url: str, children: Children
-) -> Any:  # noqa: ANN401 - werkzeug's server
+def _make_server(listener: socket.socket, jobs: JobRunner, functions: FunctionRunner) -> Any:  # noqa: ANN401 - werkzeug's server
+    host, port = listener.getsockname()
     # moto reads this variable whenever Step Functions calls another service.
-    os.environ["MOTO_PORT"] = str(listener.getsockname()[1])
+    os.environ["MOTO_PORT"] = str(port)
     from moto.core.config import default_user_config
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler
     from werkzeug.serving import make_server
@@ -83,15 +89,11 @@ def _make_server(
     from tradelake.local.emulator import overrides
 
     default_user_config["stepfunctions"] = {"execute_state_machine": True}
-    environment = child_environment(os.environ, options, url)
-    overrides.apply(
-        JobRunner(children, options.slots, environment, options.project_root),
-        FunctionRunner(children, options.slots, environment, options.project_root),
-    )
+    overrides.apply(jobs, functions)
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     return make_server(
-        options.host,
-        listener.getsockname()[1],
+        host,
+        port,
         DomainDispatcherApplication(_backend_app),
         threaded=True,
         request_handler=MotoRequestHandler,
