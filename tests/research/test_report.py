@@ -167,7 +167,9 @@ def test_verdict_is_no_when_wrong_rows_cancel_out() -> None:
         Reconciliation("trades", "BTC/USD", 10, 9, unexplained=1),
         Reconciliation("trades", "ETH/USD", 10, 11, unexplained=-1),
     )
-    assert "2 unexplained" in _Page(render(_bare(reconciliation=rows))).text
+    page = _Page(render(_bare(reconciliation=rows)))
+    assert "2 unexplained, 0 doubled" in page.text
+    assert "0 Unexplained" not in page.text
 
 
 def test_failed_run_shows_its_error_and_dashes() -> None:

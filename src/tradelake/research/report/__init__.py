@@ -1,7 +1,6 @@
 """The report: one self-contained HTML page of a piece of research, from data to trials. Pure.
 
-Only the templates of this package are read; see
-:func:`~tradelake.research.report.rendering.render`.
+Nothing is read but the templates of this package.
 """
 
 from __future__ import annotations

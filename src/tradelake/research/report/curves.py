@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Final
@@ -106,8 +106,9 @@ def curve_section(data: ReportData) -> CurveSection:
     by_symbol: dict[str, list[Run]] = {}
     for run in best_runs([run for run in data.runs if _line_points(run.equity)]):
         by_symbol.setdefault(run.symbol, []).append(run)
+    colours = _colours(data.runs)
     figures = [
-        _figure(symbol, runs[:_SERIES], data.benchmarks.get(symbol, ()))
+        _figure(symbol, runs[:_SERIES], colours, data.benchmarks.get(symbol, ()))
         for symbol, runs in list(by_symbol.items())[:_SYMBOLS]
     ]
     return CurveSection(tuple(figures), len(by_symbol) - len(figures))
@@ -132,9 +133,25 @@ def _line_points(curve: Curve) -> Curve:
     return points if drawable else ()
 
 
-def _figure(symbol: str, runs: Sequence[Run], benchmark: Curve) -> CurveFigure:
+def _colours(runs: Sequence[Run]) -> dict[str, str]:
+    """Colour class of each strategy, the same in every figure; none when they are too many."""
+    strategies = dict.fromkeys(run.strategy for run in runs)
+    if len(strategies) > _SERIES:
+        return {}
+    return {strategy: f"s{index}" for index, strategy in enumerate(strategies)}
+
+
+def _figure(
+    symbol: str, runs: Sequence[Run], colours: Mapping[str, str], benchmark: Curve
+) -> CurveFigure:
     lines = [
-        _line(run.strategy, describe(run), f"s{index}", run.equity, sharpe_of(run))
+        _line(
+            run.strategy,
+            describe(run),
+            colours.get(run.strategy, f"s{index}"),
+            run.equity,
+            sharpe_of(run),
+        )
         for index, run in enumerate(runs)
     ]
     if _line_points(benchmark):

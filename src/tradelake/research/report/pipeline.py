@@ -39,6 +39,11 @@ class Balance:
     symbols: int
 
     @property
+    def unexplained(self) -> int:
+        """Records that are missing or too many; the two never cancel out."""
+        return sum(abs(row.unexplained) for row in self.rows)
+
+    @property
     def collapsed(self) -> bool:
         """Whether there are too many rows to show them all at once."""
         return len(self.rows) > _ALL_ROWS
@@ -111,9 +116,8 @@ def verdict(checked: Balance | None) -> Verdict:
             f"Every one of {plural(total.sent, 'record')} sent is stored once, quarantined, "
             "a known duplicate or marked unrecoverable.",
         )
-    unexplained = sum(abs(row.unexplained) for row in checked.problems)
     wrong = sum(not row.balances for row in checked.problems)
-    parts = [f"{count(unexplained)} unexplained", f"{count(total.doubled)} doubled"]
+    parts = [f"{count(checked.unexplained)} unexplained", f"{count(total.doubled)} doubled"]
     if wrong:
         parts.append(f"{plural(wrong, 'row')} whose figures do not add up")
     return Verdict(
@@ -138,19 +142,22 @@ def diagram(data: ReportData, checked: Balance | None) -> Diagram:
         _along(1, count(durable), "durable"),
         _along(2, count(stored), "stored"),
         _along(3, plural(len(data.runs), "run"), f"{count(succeeded)} succeeded"),
-        _down(0, total.unexplained if total else None, bad=True),
+        _down(0, checked.unexplained if checked else None, bad=True),
         _down(1, total.unrecoverable if total else None),
         _down(2, total.quarantined if total else None, shift=-64),
         _down(2, total.duplicates if total else None, shift=64),
         _down(3, total.doubled if total else None, bad=True),
     )
-    summary = f"{count(sent)} records sent, {count(durable)} durable, {count(stored)} stored; " + (
-        f"{count(total.quarantined)} quarantined, {count(total.duplicates)} duplicates, "
-        f"{count(total.unrecoverable)} unrecoverable, {count(total.unexplained)} unexplained, "
-        f"{count(total.doubled)} doubled"
-        if total
-        else "not reconciled"
-    )
+    summary = f"{count(sent)} records sent, {count(durable)} durable, {count(stored)} stored; "
+    if checked is None:
+        summary += "not reconciled"
+    else:
+        summary += (
+            f"{count(checked.total.quarantined)} quarantined, "
+            f"{count(checked.total.duplicates)} duplicates, "
+            f"{count(checked.total.unrecoverable)} unrecoverable, "
+            f"{count(checked.unexplained)} unexplained, {count(checked.total.doubled)} doubled"
+        )
     return Diagram(4 * _STRIDE + _BOX[0], 224, boxes, arrows, summary)
 
 

@@ -33,10 +33,10 @@ def number(value: float | None, digits: int = 2) -> str:
 
 
 def percent(value: float | None, digits: int = 2) -> str:
-    """A fraction as a percentage.
+    r"""A fraction as a percentage.
 
     >>> percent(-0.12345)
-    '−12.35 %'
+    '−12.35\xa0%'
     """
     text = number(None if value is None else value * 100, digits)
     return text if text == DASH else f"{text}\u00a0%"

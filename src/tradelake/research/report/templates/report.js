@@ -113,7 +113,8 @@
         cross.setAttribute("x2", `${share * 100}%`);
         cross.setAttribute("visibility", "visible");
       }
-      const time = new Date(start + at).toISOString().replace("T", " ").slice(0, 19);
+      const seen = series.map(({ offset }) => offset[Math.max(0, lastBefore(offset, at))]);
+      const time = new Date(start + Math.max(...seen)).toISOString().replace("T", " ").slice(0, 19);
       tooltip.replaceChildren(element("strong", `${time} UTC`), readings(series, hidden, at));
       tooltip.hidden = false;
       const left = area.getBoundingClientRect().left - plots.getBoundingClientRect().left;
