@@ -8,6 +8,7 @@ short scan.
 
 from __future__ import annotations
 
+import logging
 import os
 import struct
 import zlib
@@ -21,6 +22,7 @@ import msgspec
 
 from tradelake.errors import ConfigError
 
+_LOG: Final = logging.getLogger(__name__)
 _HEAD: Final = struct.Struct("<II")
 _BODY: Final = struct.Struct("<QQH")
 _INDEX_STRIDE: Final = 8 << 10
@@ -107,6 +109,7 @@ class Segment:
         if segment.size != length:
             if not may_be_torn:
                 raise ConfigError(f"{path}: damaged frame at offset {segment.size} of {length}")
+            _LOG.warning("%s: cut %d bytes of a torn tail", path, length - segment.size)
             path.with_suffix(".torn").write_bytes(content[segment.size :])
             os.truncate(path, segment.size)
         return segment

@@ -17,6 +17,7 @@ from tradelake.local.stream_server.commit import GroupCommit
 from tradelake.local.stream_server.consumers import Consumers
 from tradelake.local.stream_server.control_plane import ControlPlane
 from tradelake.local.stream_server.data_plane import DataPlane
+from tradelake.local.stream_server.fanout import FanOut
 from tradelake.local.stream_server.faults import Faults
 from tradelake.local.stream_server.options import ServerOptions
 from tradelake.local.stream_server.store import StreamStore
@@ -56,7 +57,9 @@ class StreamServer:
         data = DataPlane(store, commits, faults, options, _now_ms, time.monotonic)
         control = ControlPlane(store, commits, _now_ms)
         consumers = Consumers(store, _now_ms)
-        return cls(options, store, commits, WebServer(store, data, control, consumers, faults))
+        fan_out = FanOut(data, consumers)
+        web_server = WebServer(store, data, control, consumers, fan_out, faults)
+        return cls(options, store, commits, web_server)
 
     @property
     def url(self) -> str:

@@ -17,6 +17,7 @@ from tradelake.local.stream_server import protocol as p
 from tradelake.local.stream_server.consumers import Consumers
 from tradelake.local.stream_server.control_plane import ControlPlane
 from tradelake.local.stream_server.data_plane import DataPlane
+from tradelake.local.stream_server.fanout import FanOut
 from tradelake.local.stream_server.faults import FaultRequest, Faults
 from tradelake.local.stream_server.store import StreamStore
 
@@ -39,6 +40,8 @@ class WebServer:
         Streams, shards, tags.
     consumers : Consumers
         Registered consumers.
+    fan_out : FanOut
+        Pushes records to them.
     faults : Faults
         Faults on demand.
     """
@@ -49,6 +52,7 @@ class WebServer:
         data: DataPlane,
         control: ControlPlane,
         consumers: Consumers,
+        fan_out: FanOut,
         faults: Faults,
     ) -> None:
         self._store = store
@@ -81,6 +85,7 @@ class WebServer:
             "DescribeStreamConsumer": _simple(p.ConsumerRequest, consumers.describe),
             "ListStreamConsumers": _simple(p.ListConsumers, consumers.list),
             "DeregisterStreamConsumer": _simple(p.ConsumerRequest, consumers.deregister),
+            "SubscribeToShard": fan_out.subscribe,
         }
 
     def application(self) -> web.Application:
