@@ -36,8 +36,6 @@ MAX_RAW_BYTES: Final = 900_000
 """Bytes kept of a record that is no batch: wrapped, it must fit into a Kinesis record of 1 MiB."""
 _INT64: Final = 2**63
 _INT32: Final = 2**31
-_STAMP_BITS: Final = 126
-_NUMERIC_KEYS: Final = 2**20
 
 
 class Validated(msgspec.Struct, kw_only=True):
@@ -185,22 +183,22 @@ def unreadable_batch(received: Received, error: InvalidData) -> Batch:
     """Return the quarantine batch for a record that is no micro-batch.
 
     It has no stamp of its own, and a reader of quarantine drops a position that does not grow along
-    its source. So the source and position are made of what Kinesis says about the record and
-    redelivery repeats:
+    its source. So source and position are made of what Kinesis says about the record, which
+    redelivery repeats: its partition key and its sequence number N of 186 bits.
 
-    - source: bucket ``-1 - key`` of venue ``unknown``, apart from every real bucket. One per
-      partition key, because the key is the widest thing along which records are handed over in
-      order: a shard's keys are worked on concurrently (parallelisation factor), two shards always
-      are, and with one source for several of them a later position could overtake an earlier one,
-      which would then be taken for a repeat and lost.
-    - position: the Kinesis sequence number, which grows along a key, through resharding too. It has
-      186 bits and (epoch, seq) 126; the top 126 hold the shard's creation and the record's index,
-      the rest time and shard again. A number that fits is kept whole.
+    - Position: the low 126 bits of N as (epoch, seq), exactly. Sequence numbers grow along a key.
+    - Source: lane live, venue ``unknown``, and a negative bucket, apart from every real one, made
+      of the key and the high 60 bits of N, which tell the shard's creation and hardly ever change.
+      One source per key, because the key is the widest thing along which records are handed over
+      in order: keys of a shard are worked on concurrently (parallelisation factor), two shards
+      always are. In a common source a later position could overtake an earlier one, which would
+      then be taken for a repeat and lost. And not one per record, because readers keep a watermark
+      for each source: a flood of unreadable records must not become a flood of watermarks.
 
-    The raw bytes are kept up to ``MAX_RAW_BYTES``; the reason says so where more came.
+    Sources have 31 bits; two among hundreds meet with a chance of 1e-5. The raw bytes are kept up
+    to ``MAX_RAW_BYTES``; the reason says so where more came.
     """
     number = int(received.sequence_number)
-    number >>= max(0, number.bit_length() - _STAMP_BITS)
     reason = f"{error.reason}; Kinesis record {received.sequence_number}, key {received.key!r}"
     if len(received.data) > MAX_RAW_BYTES:
         reason += f"; first {MAX_RAW_BYTES} of {len(received.data)} bytes kept"
@@ -214,19 +212,13 @@ def unreadable_batch(received: Received, error: InvalidData) -> Batch:
         raw=received.data[:MAX_RAW_BYTES],
         position=0,
     )
+    source = f"{number >> 126}/{received.key}".encode()
     return Batch(
         lane="live",
         venue=UNKNOWN,
-        epoch=number >> 63,
-        bucket=-1 - _key_number(received.key),
+        epoch=(number >> 63) & (_INT64 - 1),
+        bucket=-1 - (zlib.crc32(source) & (_INT32 - 1)),
         seq=number & (_INT64 - 1),
         watermark_ns=-_INT64,
         records=[rejected],
     )
-
-
-def _key_number(key: str) -> int:
-    """Return a number below 2**30 + 2**20: bucket keys are their number, others are hashed."""
-    if key.isascii() and key.isdigit() and int(key) < _NUMERIC_KEYS:
-        return int(key)
-    return _NUMERIC_KEYS + zlib.crc32(key.encode()) % 2**30
