@@ -61,7 +61,7 @@ def read_stream(stream: kinesis.IStream, consumer_arn: str | None, key: kms.IKey
 def write_stream(stream: kinesis.IStream, key: kms.IKey) -> Statements:
     """What ``PutRecords`` needs."""
     return [
-        allow(["kinesis:PutRecord", "kinesis:PutRecords"], [stream.stream_arn]),
+        allow(["kinesis:PutRecords"], [stream.stream_arn]),
         _use_key(key, "kinesis", ["GenerateDataKey"]),
     ]
 
@@ -71,11 +71,8 @@ def use_key_table(table: dynamodb.ITable, key: kms.IKey) -> Statements:
     return [
         allow(
             [
-                "dynamodb:ConditionCheckItem",
-                "dynamodb:DeleteItem",
                 "dynamodb:GetItem",
                 "dynamodb:PutItem",
-                "dynamodb:Query",
                 "dynamodb:Scan",
                 "dynamodb:UpdateItem",
             ],
@@ -137,8 +134,7 @@ def glue_tables(
         for table in wanted
     ]
     reads = ["glue:GetDatabase", "glue:GetTable"]
-    # Asked to create a database that is there, Glue says so only to who may create it.
-    writes = ["glue:CreateDatabase", "glue:CreateTable", "glue:UpdateTable"]
+    writes = ["glue:CreateTable", "glue:UpdateTable"]
     return [allow([*reads, *(writes if write else [])], [catalog, database, *of_tables])]
 
 

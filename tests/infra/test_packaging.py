@@ -1,0 +1,114 @@
+"""Code gets into the zip, and code without its dependencies is never deployed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from infra.environments import DEV
+from infra.packaging import INCOMPLETE, PYTHON_VERSION, ROOT, RUNTIME, InstallError, copy_code
+from tradelake.topology import functions
+
+SMALL = dataclasses.replace(DEV, hot_store="none")
+
+
+def _rule(templates):
+    return templates.raw["functions"].get("Rules", {}).get("DependenciesPresent")
+
+
+@pytest.fixture(scope="module")
+def offline(synthesise):
+    def refuse(target: Path) -> None:
+        raise InstallError("dns error: no route to the index")
+
+    return synthesise(SMALL, refuse)
+
+
+@pytest.fixture(scope="module")
+def complete(synthesise):
+    def install(target: Path) -> None:
+        (target / "msgspec").mkdir(parents=True)
+        (target / "msgspec" / "__init__.py").write_text("")
+        (target / "bin").mkdir()
+
+    return synthesise(SMALL, install)
+
+
+def test_deployment_is_refused_when_dependencies_could_not_be_fetched(offline):
+    templates, _ = offline
+    (assertion,) = _rule(templates)["Assertions"]
+    assert assertion["AssertDescription"] == INCOMPLETE
+    assert assertion["Assert"] == {"Fn::Equals": [{"Ref": "LightBundle"}, "complete"]}
+    assert templates.raw["functions"]["Parameters"]["LightBundle"]["Default"] == "code-only"
+
+
+def test_warning_names_the_cause_when_dependencies_could_not_be_fetched(offline):
+    _, folder = offline
+    metadata = "".join(path.read_text() for path in folder.rglob("*.metadata.json"))
+    assert "no route to the index" in metadata
+
+
+def test_zip_holds_our_code_when_dependencies_could_not_be_fetched(offline):
+    assert _zip(offline) >= {"tradelake", "functions"}
+
+
+def test_deployment_is_allowed_when_dependencies_are_in_the_zip(complete):
+    templates, _ = complete
+    assert _rule(templates) is None
+    assert "LightBundle" not in templates.raw["functions"]["Parameters"]
+    assert _zip(complete) == {"tradelake", "functions", "msgspec"}
+
+
+def test_deployment_is_refused_when_bundling_was_skipped(stages):
+    assert all(_rule(templates) is not None for templates in stages.values())
+
+
+def test_zip_holds_the_handlers_of_light_functions_only(tmp_path):
+    copy_code(tmp_path)
+    made = {path.name for path in (tmp_path / "functions").iterdir()}
+    light = {item.folder for item in functions.FUNCTIONS if item.package == "light"}
+    assert made <= light
+    present = {item for item in light if (ROOT / "functions" / item / "handler.py").is_file()}
+    assert {
+        item for item in made if (tmp_path / "functions" / item / "handler.py").is_file()
+    } == present
+    assert list(tmp_path.rglob("__pycache__")) == []
+
+
+def test_runtime_fits_the_packages_python():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lowest = project["requires-python"].removeprefix(">=").split(".")
+    assert [int(part) for part in PYTHON_VERSION.split(".")] >= [int(part) for part in lowest]
+    assert RUNTIME.to_string() == f"python{PYTHON_VERSION}"
+
+
+def test_every_image_is_made_of_a_file_that_is_there(assembly):
+    files = set()
+    for path in assembly.rglob("*.assets.json"):
+        for image in json.loads(path.read_text()).get("dockerImages", {}).values():
+            source = image["source"]
+            context = assembly / f"assembly-{path.parent.name.split('-')[-1]}" / source["directory"]
+            assert (context / source["dockerFile"]).is_file()
+            assert (context / "src" / "tradelake" / "topology" / "names.py").is_file()
+            assert not (context / "tests").exists()
+            assert source["platform"] == "linux/arm64"
+            files.add(source["dockerFile"])
+    assert files == {
+        "containers/ingester/Dockerfile",
+        "containers/backtest/Dockerfile",
+        "infra/images/lake.Dockerfile",
+    }
+
+
+def test_node_lock_names_no_host():
+    assert "://" not in (ROOT / "package-lock.json").read_text()
+
+
+def _zip(made) -> set[str]:
+    _, folder = made
+    (asset,) = [path for path in folder.glob("asset.*") if (path / "tradelake").is_dir()]
+    return {path.name for path in asset.iterdir()}
