@@ -190,6 +190,29 @@ class TestGroupCommit:
         assert datas(log) == [str(number).encode() for number in range(100)]
         assert log.writes == 1
 
+    def test_written_records_are_synced_after_the_interval_without_another_request(self, tmp_path):
+        synced = asyncio.Event()
+
+        class Watched(ShardLog):
+            def write(self, staged, *, sync):
+                super().write(staged, sync=sync)
+                if sync:
+                    loop.call_soon_threadsafe(synced.set)
+
+        async def run():
+            log = Watched(tmp_path, segment_bytes=1 << 20, segment_age_ms=10**9)
+            commits = GroupCommit("interval", 0.01)
+            commits.start()
+            log.stage(b"k", b"x", 0)
+            await commits.durable((log,))
+            await asyncio.wait_for(synced.wait(), 10)
+            await commits.stop()
+            log.close()
+
+        with asyncio.Runner() as runner:
+            loop = runner.get_loop()
+            runner.run(run())
+
     def test_requests_of_a_log_that_refuses_fail_and_others_are_served(self, tmp_path):
         class Refusing(ShardLog):
             def write(self, staged, *, sync):

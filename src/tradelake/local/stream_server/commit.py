@@ -30,6 +30,7 @@ class GroupCommit:
         self._interval_s = interval_s if fsync == "interval" else None
         self._waiting: dict[ShardLog, asyncio.Future[None]] = {}
         self._unsynced: set[ShardLog] = set()
+        self._sync_due: set[ShardLog] = set()
         self._wake = asyncio.Event()
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="commit")
         self._tasks: list[asyncio.Task[None]] = []
@@ -97,14 +98,17 @@ class GroupCommit:
                     future.set_result(None)
 
     def _write(self, log: ShardLog, staged: Staged) -> None:
-        log.write(staged, sync=self._sync_now)
-        if self._interval_s is not None:
+        sync = self._sync_now or log in self._sync_due
+        self._sync_due.discard(log)
+        log.write(staged, sync=sync)
+        if self._interval_s is not None and not sync:
             self._unsynced.add(log)
 
     async def _sync_for_ever(self, interval_s: float) -> None:
-        loop = asyncio.get_running_loop()
+        """Ask for a round that syncs: a log is only ever touched by its rounds."""
         while True:
             await asyncio.sleep(interval_s)
-            for log in list(self._unsynced):
-                self._unsynced.discard(log)
-                await loop.run_in_executor(self._pool, log.sync)
+            while self._unsynced:
+                log = self._unsynced.pop()
+                self._sync_due.add(log)
+                self._round_of(log)

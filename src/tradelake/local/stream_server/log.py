@@ -139,6 +139,8 @@ class ShardLog:
         Runs outside the event loop, one call at a time.
         """
         if not staged.frames:
+            if sync and self._file is not None:
+                os.fdatasync(self._file)
             return
         segment = self._segment_for(staged)
         if self._file is None:
@@ -175,11 +177,6 @@ class ShardLog:
         The next write cuts off what it may have left in the file.
         """
         self._in_flight = False
-
-    def sync(self) -> None:
-        """Bring the newest segment to the disk."""
-        if self._file is not None:
-            os.fdatasync(self._file)
 
     def read(self, ordinal: int, limit: int, max_bytes: int) -> list[Stored]:
         """Return committed records from an ordinal on.
