@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import subprocess
@@ -35,6 +36,7 @@ class ServerProcess:
         self.process = subprocess.Popen(
             self._command, stdout=subprocess.PIPE, text=True, env=environment
         )
+        atexit.register(self.process.kill)  # a test that fails leaves no process behind
         ready = json.loads(self.process.stdout.readline())
         assert ready["event"] == "ready"
         self.url = ready["url"]
