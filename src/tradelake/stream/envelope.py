@@ -17,6 +17,7 @@ from tradelake.market.records import Record
 
 VERSION: Final = 1
 FLAG_ZLIB: Final = 1
+MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
 Lane = Literal["live", "backfill", "history"]
 
@@ -81,6 +82,15 @@ def encode_batch(batch: Batch, *, compress_above: int = 1024) -> bytes:
     return bytes((VERSION, 0)) + body
 
 
+def _decompress(packed: memoryview) -> bytes:
+    """Inflate, but never beyond ``MAX_BODY_BYTES``: a reader's memory is bounded."""
+    inflater = zlib.decompressobj()
+    body = inflater.decompress(packed, MAX_BODY_BYTES)
+    if not inflater.eof:
+        raise zlib.error(f"body is cut short or beyond {MAX_BODY_BYTES} bytes")
+    return body
+
+
 def decode_batch(data: bytes) -> Batch:
     """Decode what :func:`encode_batch` made.
 
@@ -93,10 +103,9 @@ def decode_batch(data: bytes) -> Batch:
         raise InvalidData(
             "envelope", f"expected version {VERSION}, found header {data[:2].hex() or 'nothing'}"
         )
-    body: bytes | memoryview = memoryview(data)[2:]
+    packed = memoryview(data)[2:]
     try:
-        if data[1] & FLAG_ZLIB:
-            body = zlib.decompress(body)
+        body = _decompress(packed) if data[1] & FLAG_ZLIB else packed
         return _DECODER.decode(body)
     except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidData(
