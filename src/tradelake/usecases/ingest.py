@@ -12,7 +12,16 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from tradelake.market.records import BookUpdate, Record, Rejected, Unreadable, channel_of
+from tradelake.market.records import (
+    Bar,
+    BookUpdate,
+    Quote,
+    Record,
+    Rejected,
+    Trade,
+    Unreadable,
+    channel_of,
+)
 from tradelake.market.symbols import bucket_of
 from tradelake.stream.envelope import (
     FINAL_WATERMARK,
@@ -45,8 +54,8 @@ class BatchLimits:
 
     linger_ns: int = 5_000_000
     heartbeat_ns: int = SECOND_NS
-    max_records: int = 2_000
-    max_bytes: int = 256 * 1024
+    max_records: int = 5_000
+    max_bytes: int = 768 * 1024
     max_in_hand: int = 200_000
 
 
@@ -246,7 +255,11 @@ class Batcher:
 
 def estimated_size(record: Record) -> int:
     """Bytes a record takes in a batch at most, before compression."""
-    size = 176 + 4 * len(record.symbol)
+    size = 96 + 4 * len(record.symbol)
+    if isinstance(record, Trade | Quote):
+        return size
+    if isinstance(record, Bar):
+        return size + 80
     if isinstance(record, BookUpdate):
         size += 19 * (len(record.bids) + len(record.asks))
     elif isinstance(record, Unreadable | Rejected):

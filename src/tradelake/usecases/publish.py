@@ -113,10 +113,16 @@ class Publisher:
 
     async def _put(self, batches: list[Batch]) -> None:
         waits = self._backoff()
-        outgoing = await asyncio.to_thread(_encode, batches)
+        outgoing: list[Outgoing] = []
+
+        def put() -> None:
+            if not outgoing:
+                outgoing.extend(_encode(batches))
+            self._writer.put(outgoing)
+
         while True:
             try:
-                await asyncio.to_thread(self._writer.put, outgoing)
+                await asyncio.to_thread(put)
                 break
             except Transient as error:
                 self.retries += 1
