@@ -1,4 +1,4 @@
-"""One synthesis for all tests, and a reader of templates that resolves intrinsics to plain strings."""
+"""One synthesis for all tests, and a reader of templates that resolves intrinsics to strings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Resource:
 
 
 class Templates:
-    """Templates of one stage; a reference becomes the physical name it stands for, an ARN ``arn:<name>``."""
+    """Templates of one stage: references read as physical names, ARNs as ``arn:<name>``."""
 
     def __init__(self, folder: Path) -> None:
         self.raw = {
@@ -152,7 +152,7 @@ def templates(stages: dict[str, Templates], environment: str) -> Templates:
 
 @pytest.fixture(scope="session")
 def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Synthesise one environment with an installer of its own; returns its templates and its folder."""
+    """Synthesise one environment with an installer of its own: its templates, its folder."""
     from infra.application import application
     from infra.packaging import LightBundle
 
@@ -164,3 +164,20 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return Templates(folder / f"assembly-{environment.name}"), folder
 
     return run
+
+
+@pytest.fixture(scope="session")
+def bare(synthesise: Any) -> tuple[Templates, Path]:
+    """An environment with its options the other way: no hot store, no ingester, a fixed account."""
+    from infra.environments import DEV
+
+    settings = dataclasses.replace(
+        DEV,
+        account=ACCOUNT,
+        region=REGION,
+        hot_store="none",
+        ingester_tasks=0,
+        alarm_email="desk@example.org",
+    )
+    templates, folder = synthesise(settings)
+    return templates, folder

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
-from infra.environments import DEV
 from tradelake import settings
 from tradelake.topology import functions, names, stores
 
@@ -123,8 +120,8 @@ def test_a_fan_out_consumer_exists_exactly_where_a_trigger_asks(stages, environm
     }
 
 
-def test_an_environment_without_hot_store_has_no_hot_function_nor_database(synthesise):
-    templates, _ = synthesise(dataclasses.replace(DEV, hot_store="none"))
+def test_an_environment_without_hot_store_has_no_hot_function_nor_database(bare):
+    templates, _ = bare
     made = {item.properties.get("FunctionName") for item in templates.of("AWS::Lambda::Function")}
     assert names.physical("dev", functions.HOT.name) not in made
     assert templates.of("AWS::Timestream::InfluxDBInstance") == []

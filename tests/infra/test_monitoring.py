@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
-from infra.environments import DEV
 from tradelake.topology import containers, functions, names, stores, streams
 
 
@@ -83,16 +80,14 @@ def test_every_alarm_goes_to_the_encrypted_topic(templates, environment):
         assert alarm.properties["AlarmActions"] == [topic["TopicName"]]
 
 
-def test_alarms_reach_the_address_that_the_environment_names(synthesise):
-    templates, _ = synthesise(
-        dataclasses.replace(DEV, hot_store="none", alarm_email="desk@example.org")
-    )
+def test_alarms_reach_the_address_that_the_environment_names(bare):
+    templates, _ = bare
     subscription = templates.one("AWS::SNS::Subscription").properties
     assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "desk@example.org")
 
 
-def test_an_environment_without_ingester_does_not_alarm_on_its_absence(synthesise):
-    templates, _ = synthesise(dataclasses.replace(DEV, hot_store="none", ingester_tasks=0))
+def test_an_environment_without_ingester_does_not_alarm_on_its_absence(bare):
+    templates, _ = bare
     alarms = {item.properties["AlarmName"] for item in templates.of("AWS::CloudWatch::Alarm")}
     assert names.physical("dev", f"{containers.INGESTER.name}-down") not in alarms
     assert names.physical("dev", f"{streams.TICKS.name}-silent") not in alarms

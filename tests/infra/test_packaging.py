@@ -4,15 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from infra.environments import DEV
-from infra.packaging import INCOMPLETE, PYTHON_VERSION, ROOT, RUNTIME, InstallError, copy_code
+from infra.packaging import (
+    INCOMPLETE,
+    LIGHT_LOCK,
+    PYTHON_VERSION,
+    ROOT,
+    RUNTIME,
+    InstallError,
+    copy_code,
+)
 from tradelake.topology import functions
 
+_IMPORTED = """
+import importlib, importlib.metadata, json, sys
+before = set(sys.modules)  # what a start-up file of the environment brought in
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+owners = importlib.metadata.packages_distributions()
+new = {name.split(".")[0] for name in set(sys.modules) - before} - {"tradelake", "functions"}
+needed = {owner.lower().replace("_", "-") for name in new for owner in owners.get(name, ())}
+print(json.dumps({"tradelake": sys.modules["tradelake"].__file__, "distributions": list(needed)}))
+"""
 SMALL = dataclasses.replace(DEV, hot_store="none")
 
 
@@ -77,6 +99,26 @@ def test_zip_holds_the_handlers_of_light_functions_only(tmp_path):
         item for item in made if (tmp_path / "functions" / item / "handler.py").is_file()
     } == present
     assert list(tmp_path.rglob("__pycache__")) == []
+
+
+def test_light_handlers_import_nothing_that_the_light_lock_lacks(tmp_path):
+    copy_code(tmp_path)
+    made = sorted(path.parent.name for path in tmp_path.glob("functions/*/handler.py"))
+    assert made
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", _IMPORTED, *(f"functions.{name}.handler" for name in made)],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["tradelake"].startswith(str(tmp_path))
+    locked = set(re.findall(r"^([a-z0-9.-]+)==", LIGHT_LOCK.read_text(), flags=re.MULTILINE))
+    assert set(found["distributions"]) - locked == set()
 
 
 def test_runtime_fits_the_packages_python():

@@ -22,12 +22,12 @@ ANYWHERE = {
     "logs:PutResourcePolicy": "vended logs know no narrower resource",
     "logs:DescribeResourcePolicies": "vended logs know no narrower resource",
     "logs:DescribeLogGroups": "vended logs know no narrower resource",
-    "ec2:AssignPrivateIpAddresses": "interfaces of the function in the VPC are not known beforehand",
-    "ec2:CreateNetworkInterface": "interfaces of the function in the VPC are not known beforehand",
-    "ec2:DeleteNetworkInterface": "interfaces of the function in the VPC are not known beforehand",
+    "ec2:AssignPrivateIpAddresses": "interfaces of a function are not known beforehand",
+    "ec2:CreateNetworkInterface": "interfaces of a function are not known beforehand",
+    "ec2:DeleteNetworkInterface": "interfaces of a function are not known beforehand",
     "ec2:DescribeNetworkInterfaces": "EC2 describes all or nothing",
     "ec2:DescribeSubnets": "EC2 describes all or nothing",
-    "ec2:UnassignPrivateIpAddresses": "interfaces of the function are not known beforehand",
+    "ec2:UnassignPrivateIpAddresses": "interfaces of a function are not known beforehand",
 }
 ALL = pytest.mark.parametrize("function", functions.FUNCTIONS, ids=lambda item: item.name)
 

@@ -151,9 +151,8 @@ def test_gateway_endpoints_are_always_there_and_interfaces_where_asked(templates
     assert len(templates.of("AWS::EC2::NatGateway")) == SETTINGS[environment].nat_gateways
 
 
-def test_an_environment_with_an_account_asks_for_no_look_up(synthesise):
-    fixed = dataclasses.replace(DEV, account="111122223333", region="eu-west-1", hot_store="none")
-    templates, folder = synthesise(fixed)
+def test_an_environment_with_an_account_asks_for_no_look_up(bare):
+    templates, folder = bare
     manifest = json.loads((folder / "assembly-dev" / "manifest.json").read_text())
     assert "missing" not in manifest
     assert "dummy1" not in json.dumps(templates.raw)
