@@ -6,10 +6,12 @@ import csv
 import datetime as dt
 import importlib.util
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from tradelake.backtest import engine, metrics
@@ -143,3 +145,21 @@ def test_backtest_is_refused_when_there_are_too_few_bars(size: int) -> None:
 def test_backtest_is_refused_when_cash_makes_no_sense(cash: float) -> None:
     with pytest.raises(ConfigError, match="cash"):
         engine.run(bars_of([1, 2]), make("buy_and_hold", {}), cash=cash)
+
+
+@pytest.mark.data
+def test_buy_and_hold_earns_the_market_less_one_fill_on_recorded_bars() -> None:
+    folder = os.environ.get("TRADELAKE_DATA")
+    if folder is None:
+        pytest.skip("TRADELAKE_DATA names no folder of recorded market data")
+    name = "bars_1d_binance_btcusdt_ethusdt_2017-08-17_2024-08-08.parquet"
+    rows = pq.read_table(Path(folder) / name, filters=[("symbol", "=", "BTC/USDT")])
+    columns = {
+        column: rows[column].to_numpy() for column in rows.column_names if column != "symbol"
+    }
+    prices = (columns[column] for column in ("open", "high", "low", "close", "volume"))
+    bars = BarArrays("BTC/USDT", "1d", columns["ts_ns"], *prices)
+    result = engine.run(bars, make("buy_and_hold", {}), quantity_step=0.0)
+    bought = 10_000.0 / (bars.open[1] * 1.0005) * (1.0 - 0.0025)
+    assert result.equity[-1] == pytest.approx(bought * bars.close[-1], rel=1e-12)
+    assert metrics.summarise(result).max_drawdown < -0.7

@@ -128,12 +128,12 @@ def _targets(bars: BarArrays, strategy: Strategy) -> FloatArray:
             f"{strategy.name} on {bars.symbol}: expected one target for each of {len(bars)} bars; "
             f"found shape {targets.shape}",
         )
-    number = ~np.isnan(targets)
-    first = int(np.argmax(number)) if number.any() else 0
-    targets[:first] = 0.0
-    bad = ~(np.abs(targets) <= 1.0)
-    if bad.any():
-        where = int(np.argmax(bad))
+    if np.isnan(targets[0]):
+        number = ~np.isnan(targets)
+        targets[: int(np.argmax(number))] = 0.0
+    good = (targets >= -1.0) & (targets <= 1.0)
+    if not good.all():
+        where = int(np.argmin(good))
         raise InvalidData(
             "signal",
             f"{strategy.name} on {bars.symbol}: expected a target in [-1, 1]; "

@@ -106,13 +106,13 @@ def summarise(result: BacktestResult, *, periods: float | None = None) -> Metric
     total = float(result.equity[-1] / result.cash - 1.0)
     closed = ~result.trades.is_open
     wins = (result.trades.pnl - result.trades.fees)[closed] > 0.0
-    deviation = _deviation(returns)
+    root, mean, deviation = math.sqrt(yearly), float(returns.mean()), _deviation(returns)
     return Metrics(
         total_return=total,
         cagr=cagr(total, result.end_ns - result.start_ns),
-        volatility=deviation * math.sqrt(yearly),
-        sharpe=_ratio(float(returns.mean()), deviation) * math.sqrt(yearly),
-        sortino=sortino(returns, yearly),
+        volatility=deviation * root,
+        sharpe=_ratio(mean, deviation) * root,
+        sortino=_ratio(mean, _downside(returns)) * root,
         max_drawdown=drawdown(result.equity, result.cash),
         turnover=_ratio(result.notional, float(result.equity.mean())),
         fees=result.fees,
@@ -128,7 +128,7 @@ def cagr(total_return: float, elapsed_ns: int) -> float:
     NaN where no time passed, -1 where nothing is left.
 
     >>> round(cagr(1.006**26 - 1.0, 26 * 7 * 86_400 * 10**9), 4)
-    0.3662
+    0.366
     """
     if elapsed_ns <= 0 or math.isnan(total_return):
         return math.nan
@@ -156,11 +156,7 @@ def sharpe(returns: FloatArray, periods: float) -> float:
 
 def downside_risk(returns: FloatArray, periods: float) -> float:
     """Root mean square of the returns below 0 over all n returns, annualised; see [2]_."""
-    checked = _checked(returns)
-    if checked.size == 0:
-        return math.nan
-    below = np.minimum(checked, 0.0)
-    return math.sqrt(float(below @ below) / checked.size * periods)
+    return _downside(_checked(returns)) * math.sqrt(periods)
 
 
 def sortino(returns: FloatArray, periods: float) -> float:
@@ -168,7 +164,7 @@ def sortino(returns: FloatArray, periods: float) -> float:
     checked = _checked(returns)
     if checked.size == 0:
         return math.nan
-    return _ratio(float(checked.mean()) * periods, downside_risk(checked, periods))
+    return _ratio(float(checked.mean()), _downside(checked)) * math.sqrt(periods)
 
 
 def max_drawdown(returns: FloatArray) -> float:
@@ -190,8 +186,9 @@ def drawdown(equity: FloatArray, start: float) -> float:
     """
     if equity.size == 0:
         return math.nan
-    peak = np.maximum(np.maximum.accumulate(equity), start)
-    return float((equity / peak).min()) - 1.0
+    peak = np.maximum.accumulate(equity)
+    np.maximum(peak, start, out=peak)
+    return float(np.divide(equity, peak, out=peak).min()) - 1.0
 
 
 def omega(returns: FloatArray, threshold: float = 0.0) -> float:
@@ -233,7 +230,16 @@ def _deviation(returns: FloatArray) -> float:
     """Sample standard deviation; exactly 0 for equal returns, NaN for fewer than two."""
     if returns.size < 2:
         return math.nan
-    return 0.0 if np.ptp(returns) == 0.0 else float(returns.std(ddof=1))
+    if returns.min() == returns.max():
+        return 0.0
+    apart = returns - returns.mean()
+    return math.sqrt(float(apart @ apart) / (returns.size - 1))
+
+
+def _downside(returns: FloatArray) -> float:
+    """Root mean square of the returns below 0 over all of them; NaN for none."""
+    below = np.minimum(returns, 0.0)
+    return math.sqrt(float(below @ below) / returns.size) if returns.size else math.nan
 
 
 def _ratio(numerator: float, denominator: float) -> float:

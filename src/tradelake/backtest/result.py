@@ -98,6 +98,6 @@ class BacktestResult:
 
     def returns(self) -> FloatArray:
         """Simple return of each bar, shape (n,); the first is against the starting cash."""
-        return np.diff(self.equity, prepend=self.cash) / np.concatenate(
-            ([self.cash], self.equity[:-1])
-        )
+        before = np.concatenate(([self.cash], self.equity[:-1]))
+        changes = self.equity - before
+        return np.divide(changes, before, out=changes)

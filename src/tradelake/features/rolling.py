@@ -29,9 +29,12 @@ def rolling_mean(values: FloatArray, window: int) -> FloatArray:
     if values.size < window:
         return result
     origin = values[0]
-    total = np.cumsum(values - origin)
-    result[window - 1] = total[window - 1] / window + origin
-    result[window:] = (total[window:] - total[:-window]) / window + origin
+    total = values - origin
+    np.cumsum(total, out=total)
+    result[window - 1 :] = total[window - 1 :]
+    result[window:] -= total[:-window]
+    result /= window
+    result += origin
     return result
 
 

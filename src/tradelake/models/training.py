@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import msgspec
@@ -91,6 +92,7 @@ class Hyperparameters(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             "min_child_weight": self.min_child_weight,
             "reg_lambda": self.reg_lambda,
             "seed": self.seed,
+            "nthread": 1,
         }
 
 
@@ -199,7 +201,8 @@ def train(rows: Rows, told: Hyperparameters, bar_ns: int, n_jobs: int = 1) -> Tr
     bar_ns : int
         Length of a bar, to turn the embargo into time.
     n_jobs : int
-        Threads.
+        Fits that run side by side, each on one thread: xgboost's own threads wait by spinning,
+        which on a busy machine takes several times as long. The model does not depend on it.
 
     Raises
     ------
@@ -214,11 +217,13 @@ def train(rows: Rows, told: Hyperparameters, bar_ns: int, n_jobs: int = 1) -> Tr
         raise InsufficientData(f"training: no row of {len(rows)} is settled before the holdout")
     late = np.arange(cut, len(rows))
     folds = PurgedKFold(told.folds, told.embargo_bars * bar_ns)
-    scores = []
-    for fold in folds.split(rows.start_ns[early], rows.end_ns[early]):
-        model = fit(rows, early[fold.train], told, n_jobs)
-        scores.append(judge(model, rows, early[fold.test]))
-    final = fit(rows, early, told, n_jobs)
+    splits = list(folds.split(rows.start_ns[early], rows.end_ns[early]))
+    batches = [early, *(early[split.train] for split in splits)]
+    with ThreadPoolExecutor(n_jobs) as pool:
+        final, *models = pool.map(lambda batch: fit(rows, batch, told), batches)
+    scores = [
+        judge(model, rows, early[split.test]) for model, split in zip(models, splits, strict=True)
+    ]
     metrics = {f"cv_{name}": float(np.mean([s[name] for s in scores])) for name in scores[0]}
     metrics["cv_auc_std"] = float(np.std([score["auc"] for score in scores]))
     metrics |= {f"test_{name}": value for name, value in judge(final, rows, late).items()}
@@ -232,8 +237,10 @@ def train(rows: Rows, told: Hyperparameters, bar_ns: int, n_jobs: int = 1) -> Tr
     )
 
 
-def fit(rows: Rows, train_rows: IntArray, told: Hyperparameters, n_jobs: int = 1) -> Booster:
-    """Return an xgboost booster of some rows. Seeded: the same input gives the same trees.
+def fit(rows: Rows, train_rows: IntArray, told: Hyperparameters) -> Booster:
+    """Return an xgboost booster of some rows, made on one thread.
+
+    Seeded: the same input gives the same trees.
 
     Raises
     ------
@@ -251,9 +258,9 @@ def fit(rows: Rows, train_rows: IntArray, told: Hyperparameters, n_jobs: int = 1
         rows.features[train_rows],
         label=labels,
         feature_names=list(feature_set(told.feature_set).names),
-        nthread=n_jobs,
+        nthread=1,
     )
-    booster: Booster = xgboost.train(told.booster() | {"nthread": n_jobs}, matrix, told.rounds)
+    booster: Booster = xgboost.train(told.booster(), matrix, told.rounds)
     return booster
 
 

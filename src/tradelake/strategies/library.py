@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from tradelake.errors import ConfigError
 from tradelake.features.rolling import rolling_max, rolling_mean, rolling_min, rolling_std
@@ -15,6 +16,7 @@ from tradelake.market.arrays import BarArrays, FloatArray
 from tradelake.strategies import classifier
 from tradelake.strategies.api import Parameter, Predictor, Strategy, Value, resolve
 
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
 Rule: TypeAlias = Callable[[BarArrays, Mapping[str, Value]], FloatArray]
 
 TIE: Final = 1e-9
@@ -79,17 +81,34 @@ class RuleStrategy:
         return self.rule(bars, self.parameters)
 
 
-def _hold(events: FloatArray) -> FloatArray:
-    """Carry each event forward; flat before the first. NaN is no event."""
-    if events.size == 0:
-        return events
-    last = np.maximum.accumulate(np.where(np.isnan(events), 0, np.arange(events.size)))
-    held = events[last]
-    return np.where(np.isnan(held), 0.0, held)
+def _turns(up: BoolArray, down: BoolArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int8]]:
+    """Bars at which the side changes, and the side (1 up, -1 down) from there on.
+
+    A bar that is neither keeps the side before it. Only the few bars that change are touched, which
+    is what makes this several times quicker than carrying values forward.
+    """
+    side = up.astype(np.int8) - down.astype(np.int8)
+    points = np.flatnonzero(np.concatenate(([True], side[1:] != side[:-1]))[: side.size])
+    points = points[side[points] != 0]
+    sides = side[points]
+    kept = np.concatenate(([True], sides[1:] != sides[:-1]))[: sides.size]
+    return points[kept], sides[kept]
+
+
+def _staircase(size: int, points: npt.NDArray[np.intp], targets: FloatArray) -> FloatArray:
+    """Flat, then each target from its point on."""
+    lengths = np.diff(np.concatenate(([0], points, [size])))
+    return np.repeat(np.concatenate(([0.0], targets)), lengths)
+
+
+def _long_or_flat(enter: BoolArray, leave: BoolArray) -> FloatArray:
+    """1 from a bar that enters until one that leaves."""
+    points, sides = _turns(enter, leave)
+    return _staircase(enter.size, points, (sides > 0).astype(np.float64))
 
 
 def _previous(values: FloatArray) -> FloatArray:
-    return np.concatenate(([np.nan], values[:-1]))
+    return np.concatenate(([np.nan], values[:-1]))[: values.size]
 
 
 def _buy_and_hold(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
@@ -97,35 +116,27 @@ def _buy_and_hold(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArra
 
 
 def _sma_cross(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
-    fast = rolling_mean(bars.close, int(parameters["fast"]))
+    difference = rolling_mean(bars.close, int(parameters["fast"]))
     slow = rolling_mean(bars.close, int(parameters["slow"]))
-    difference = fast - slow
-    side = np.sign(difference)
-    side[~(np.abs(difference) > TIE * slow)] = np.nan
-    side = _hold(side)
-    before = np.concatenate(([0.0], side[:-1]))
-    events = np.where(side > 0.0, 1.0, parameters["below"])
-    events[(side == before) | (before == 0.0)] = np.nan
-    return _hold(events)
+    difference -= slow
+    slow *= TIE
+    points, sides = _turns(difference > slow, difference < -slow)
+    crosses = slice(1, None)  # the first side is where the averages start, not a cross
+    targets = np.where(sides[crosses] > 0, 1.0, parameters["below"])
+    return _staircase(len(bars), points[crosses], targets)
 
 
 def _donchian(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
     ceiling = _previous(rolling_max(bars.high, int(parameters["entry"])))
     floor = _previous(rolling_min(bars.low, int(parameters["exit"])))
-    events = np.full(len(bars), np.nan)
-    events[bars.close < floor] = 0.0
-    events[bars.close > ceiling] = 1.0
-    return _hold(events)
+    return _long_or_flat(bars.close > ceiling, bars.close < floor)
 
 
 def _bollinger_reversion(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
     window = int(parameters["window"])
-    mean = rolling_mean(bars.close, window)
+    mean = rolling_mean(bars.close, window) * (1.0 - TIE)
     band = parameters["width"] * rolling_std(bars.close, window)
-    events = np.full(len(bars), np.nan)
-    events[bars.close >= mean * (1.0 - TIE)] = 0.0
-    events[bars.close < mean * (1.0 - TIE) - band] = 1.0
-    return _hold(events)
+    return _long_or_flat(bars.close < mean - band, bars.close >= mean)
 
 
 _WINDOW_HIGH: Final = 100_000
