@@ -147,6 +147,7 @@ def wire_ingester(env: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable
     async def run(stop: asyncio.Event) -> None:
         async with observed(
             intake.status,
+            intake.report,
             lambda fields: log_batch(INGESTER.name, "", fields),
             port=settings.health_port,
         ):
@@ -200,6 +201,7 @@ def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemC
     )
     batcher = Batcher(settings.venue, epoch, settings.buckets, limits)
     writer = KinesisWriter(physical(streams.TICKS.name))
+    writer.check()
     publisher = Publisher(batcher, writer, clock, backoff, buckets=settings.buckets)
     ledger = DynamoGaps(physical(stores.GAPS.name))
     inherited = [

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 from aiohttp import web
 
 from tradelake.errors import InvalidData
@@ -14,7 +15,10 @@ from tradelake.exchange.connection import Connections
 from tradelake.exchange.faults import KINDS, Faults
 from tradelake.exchange.ledger import Ledger
 from tradelake.exchange.player import Player
-from tradelake.exchange.source import MarketSource
+from tradelake.exchange.source import IntArray, MarketSource
+from tradelake.market.timeframes import timeframe_ns
+
+_DAY_NS = timeframe_ns("1d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +50,12 @@ class AdminEndpoints:
         return web.json_response(self._status())
 
     async def history(self, _request: web.Request) -> web.Response:
-        """Which minute bars REST serves, by symbol: first and last open, and how many."""
+        """The longest stretch of minute bars REST serves of each symbol, without a day's gap."""
         found: dict[str, dict[str, int]] = {}
         for symbol in self.source.history.symbols():
             minutes = await asyncio.to_thread(self.source.history.minutes, symbol)
             if minutes is not None and len(minutes):
-                first, last = int(minutes.ts_ns[0]), int(minutes.ts_ns[-1])
-                found[symbol] = {"first_ns": first, "last_ns": last, "bars": len(minutes)}
+                found[symbol] = longest_stretch(minutes.ts_ns)
         return web.json_response(found)
 
     async def fault(self, request: web.Request) -> web.Response:
@@ -78,3 +81,17 @@ class AdminEndpoints:
             "symbols": list(self.source.symbols),
             "source": self.source.description,
         }
+
+
+def longest_stretch(opens_ns: IntArray) -> dict[str, int]:
+    """First and last open, and the number of bars, of the longest run without a day's gap.
+
+    Parameters
+    ----------
+    opens_ns : IntArray
+        Opens in ns since 1970 UTC, increasing, at least one.
+    """
+    cuts = np.flatnonzero(np.diff(opens_ns) > _DAY_NS) + 1
+    runs = np.split(opens_ns, cuts)
+    longest = max(runs, key=len)
+    return {"first_ns": int(longest[0]), "last_ns": int(longest[-1]), "bars": len(longest)}

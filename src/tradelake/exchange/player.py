@@ -31,7 +31,10 @@ class Pace:
     Parameters
     ----------
     speed : float or None
-        Market seconds per second; None: as fast as the clients take it.
+        Market seconds per second.
+    duration_s : float or None
+        Instead: how long the whole playback lasts, shared out over sessions by their ticks. With
+        neither it goes as fast as the clients take it.
     frame_ms : float
         Playback time that shares a frame.
     frame_messages : int
@@ -39,13 +42,21 @@ class Pace:
     """
 
     speed: float | None
+    duration_s: float | None
     frame_ms: float
     frame_messages: int
 
 
-def span_ns(source: MarketSource) -> int:
-    """Length of all sessions together; at least 1."""
-    return max(1, sum(session.end_ns - session.start_ns for session in source.sessions))
+def session_speeds(sessions: Sequence[Session], pace: Pace) -> list[float | None]:
+    """Market seconds per second of each session; None where clients set the pace."""
+    if pace.duration_s is None:
+        return [pace.speed] * len(sessions)
+    total = sum(session.weight for session in sessions)
+    lengths_s = [pace.duration_s * session.weight / total for session in sessions]
+    return [
+        max(session.end_ns - session.start_ns, SECOND_NS) / SECOND_NS / length_s
+        for session, length_s in zip(sessions, lengths_s, strict=True)
+    ]
 
 
 def frames(messages: Iterator[Message], window_ns: float, most: int) -> Iterator[list[Message]]:
@@ -93,9 +104,9 @@ class Player:
         self._tape = tape
         self._faults = faults
         self._started = asyncio.Event()
-        self._span_ns = span_ns(source)
-        self._played_ns = 0
-        self._session_ns = 0
+        self._total = sum(session.weight for session in source.sessions)
+        self._played = 0
+        self._current: Session | None = None
         self.state: State = "waiting"
         self.event_ns = 0
         self.published = 0
@@ -103,10 +114,12 @@ class Player:
     @property
     def progress(self) -> float:
         """Share of the playback that is done, 0 to 1."""
-        if self.state != "playing":
+        if self.state != "playing" or self._current is None:
             return float(self.state == "finished")
-        done = self._played_ns + max(0, self.event_ns - self._session_ns)
-        return min(1.0, done / self._span_ns)
+        session = self._current
+        span_ns = max(1, session.end_ns - session.start_ns)
+        share = min(1.0, max(0.0, (self.event_ns - session.start_ns) / span_ns))
+        return (self._played + share * session.weight) / self._total
 
     def start(self) -> None:
         """Begin; a second call changes nothing."""
@@ -116,16 +129,17 @@ class Player:
         """Wait for the start, then play every session."""
         await self._started.wait()
         self.state = "playing"
-        for session in self._source.sessions:
-            self._session_ns = self.event_ns = session.start_ns
-            await self._play(session)
-            self._played_ns += session.end_ns - session.start_ns
+        sessions = self._source.sessions
+        for session, speed in zip(sessions, session_speeds(sessions, self._pace), strict=True):
+            self._current, self.event_ns = session, session.start_ns
+            await self._play(session, speed)
+            self._played += session.weight
         self.state = "finished"
 
-    async def _play(self, session: Session) -> None:
+    async def _play(self, session: Session, speed: float | None) -> None:
         pace = self._pace
         messages = publish(session, self._faults.lateness)
-        if pace.speed is None:
+        if speed is None:
             for frame in frames(messages, float("inf"), pace.frame_messages):
                 await self._connections.subscribed()
                 await self._publish(frame)
@@ -133,9 +147,9 @@ class Player:
             return
         loop = asyncio.get_running_loop()
         began = loop.time()
-        window_ns = pace.frame_ms * _MILLISECOND_NS * pace.speed
+        window_ns = pace.frame_ms * _MILLISECOND_NS * speed
         for frame in frames(messages, window_ns, pace.frame_messages):
-            due = began + (frame[-1].at_ns - session.start_ns) / (SECOND_NS * pace.speed)
+            due = began + (frame[-1].at_ns - session.start_ns) / (SECOND_NS * speed)
             await asyncio.sleep(max(0.0, due - loop.time()))
             await self._publish(frame)
 
@@ -188,17 +202,3 @@ async def send_books(
             messages.append(Message(book.ts_event, key, book))
     if messages and await connection.write(connection.frame(messages)):
         ledger.sent(message.key for message in messages)
-
-
-def wire_pace(
-    source: MarketSource,
-    *,
-    speed: float | None,
-    duration_s: float | None,
-    frame_ms: float,
-    frame_messages: int,
-) -> Pace:
-    """Pace for a speed, or for a duration of the whole playback."""
-    if duration_s is not None:
-        speed = span_ns(source) / SECOND_NS / duration_s
-    return Pace(speed, frame_ms, frame_messages)

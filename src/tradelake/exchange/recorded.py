@@ -103,6 +103,12 @@ class RecordedSession:
     end_ns: int
     limit: int | None
 
+    @property
+    def weight(self) -> int:
+        """Rows of its files."""
+        rows: int = sum(pq.read_metadata(path).num_rows for path in self.files.values())
+        return max(1, rows)
+
     def ticks(self) -> Iterator[Tick]:
         """Ticks of all channels by time; at equal times books, quotes, trades, each as recorded."""
         tables = {channel: self._table(channel) for channel in _READERS if channel in self.files}

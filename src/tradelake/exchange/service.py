@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.exchange.admin import AdminEndpoints
@@ -20,7 +20,7 @@ from tradelake.exchange.connection import Connections
 from tradelake.exchange.faults import Faults
 from tradelake.exchange.ledger import Ledger
 from tradelake.exchange.options import ExchangeOptions, SyntheticOptions
-from tradelake.exchange.player import Player, wire_pace
+from tradelake.exchange.player import Pace, Player
 from tradelake.exchange.publication import Lateness
 from tradelake.exchange.ratelimit import RateLimit
 from tradelake.exchange.recorded import RecordedMarket
@@ -71,13 +71,7 @@ def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Applicati
     seed = options.synthetic.seed if options.synthetic else 0
     lateness = Lateness(fraction=options.late_trade_fraction, seed=seed)
     faults = Faults(connections, lateness)
-    pace = wire_pace(
-        source,
-        speed=options.speed,
-        duration_s=options.duration_s,
-        frame_ms=options.frame_ms,
-        frame_messages=options.frame_messages,
-    )
+    pace = Pace(options.speed, options.duration_s, options.frame_ms, options.frame_messages)
     player = Player(source, pace, connections=connections, ledger=ledger, tape=tape, faults=faults)
     stream = StreamEndpoint(
         options=options,
@@ -98,7 +92,7 @@ def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Applicati
 
     async def close_connections(_app: web.Application) -> None:
         for connection in connections.all():
-            await connection.ws.close(code=1001)
+            await connection.close(WSCloseCode.GOING_AWAY)
 
     app.on_shutdown.append(close_connections)
     return app, player

@@ -31,6 +31,11 @@ class Session(Protocol):
         """Event time of the last tick."""
         ...
 
+    @property
+    def weight(self) -> int:
+        """Ticks it holds, roughly; a playback of given length is shared out by it. At least 1."""
+        ...
+
     def ticks(self) -> Iterator[Tick]:
         """Ticks by non-decreasing ``ts_event``. Every call starts over and yields the same."""
         ...

@@ -12,7 +12,6 @@ from tradelake.topology import tables
 from tradelake.topology.tables import Table
 
 _TICKS = ((tables.TRADES, TRADES), (tables.QUOTES, QUOTES), (tables.BOOKS, ORDERBOOKS))
-_ALPACA_BARS = "source = 'alpaca'"
 
 
 class LakeAuditor:
@@ -32,23 +31,24 @@ class LakeAuditor:
     def stored(self) -> dict[tuple[str, str], int]:
         """Rows in the tables of market data by (channel, symbol)."""
         parts = [
-            f"SELECT '{channel}' AS channel, symbol, count(*) AS n FROM {table.name} GROUP BY 2"  # noqa: S608 - names of the topology
+            f"SELECT '{channel}' AS channel, symbol, count(*) AS n "  # noqa: S608 - our own names
+            f"FROM {table.name} GROUP BY 2"
             for table, channel in _TICKS
         ]
         parts.append(
-            f"SELECT channel, symbol, count(*) AS n FROM bars WHERE {_ALPACA_BARS} GROUP BY ALL"
+            "SELECT channel, symbol, count(*) AS n FROM bars WHERE source = 'alpaca' GROUP BY ALL"
         )
         return self._counts(" UNION ALL ".join(parts))
 
     def doubled(self) -> dict[tuple[str, str], int]:
         """Rows beyond the first of equal identity by (channel, symbol)."""
-        parts = [self._repeats(table, f"'{channel}'", "true") for table, channel in _TICKS]
-        parts.append(self._repeats(tables.BARS, "channel", "true"))
-        parts.append(self._repeats(tables.QUARANTINE, "channel", "true"))
+        parts = [self._repeats(table, f"'{channel}'") for table, channel in _TICKS]
+        parts.append(self._repeats(tables.BARS, "channel"))
+        parts.append(self._repeats(tables.QUARANTINE, "channel"))
         counts = self._counts(" UNION ALL ".join(parts))
         return {key: n for key, n in counts.items() if n}
 
-    def _repeats(self, table: Table, channel: str, where: str) -> str:
+    def _repeats(self, table: Table, channel: str) -> str:
         keys = ", ".join(table.identity)
         extra = ", ".join(
             name
@@ -56,9 +56,10 @@ class LakeAuditor:
             if name not in table.identity and name in table.column_names()
         )
         grouped = f"{keys}, {extra}" if extra else keys
-        return (  # names of the topology, no input
-            f"SELECT {channel} AS channel, symbol, (sum(n) - count(*))::BIGINT AS n "  # noqa: S608
-            f"FROM (SELECT {grouped}, count(*) AS n FROM {table.name} WHERE {where} "
+        return (
+            f"SELECT {channel} AS channel, symbol, "  # noqa: S608 - our own names
+            "(sum(n) - count(*))::BIGINT AS n "
+            f"FROM (SELECT {grouped}, count(*) AS n FROM {table.name} "
             "GROUP BY ALL) GROUP BY 1, 2"
         )
 

@@ -86,12 +86,15 @@ def _open(settings: LakeSettings) -> Catalog:
         file = Path(settings.catalog_uri.removeprefix("sqlite:///"))
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            Path(settings.warehouse).mkdir(parents=True, exist_ok=True)
+            folder = Path(settings.warehouse.removeprefix("file://"))
+            folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ConfigError(f"the lake's folder cannot be made: {error}") from error
-        warehouse = Path(settings.warehouse).absolute()
         return SqlCatalog(
-            "lake", uri=settings.catalog_uri, warehouse=warehouse.as_uri(), pool_pre_ping="false"
+            "lake",
+            uri=settings.catalog_uri,
+            warehouse=folder.absolute().as_uri(),
+            pool_pre_ping="false",
         )
     if settings.catalog_uri == "glue":
         from pyiceberg.catalog.glue import GlueCatalog

@@ -11,7 +11,9 @@ import pyarrow as pa
 
 from tradelake.errors import InvalidData
 from tradelake.lake.schemas import arrow_schema
+from tradelake.market.channels import HISTORY
 from tradelake.market.records import Bar, BookUpdate, Quote, Record, Rejected, Trade
+from tradelake.market.timeframes import timeframe_ns
 from tradelake.stream.envelope import Batch
 from tradelake.topology import tables
 
@@ -136,7 +138,7 @@ def _bar(record: Bar) -> tuple[Any, ...]:
         record.timeframe,
         _micros(record.ts_event),
         record.ts_event,
-        record.ts_ingest,
+        _available_ns(record),
         record.open,
         record.high,
         record.low,
@@ -147,6 +149,12 @@ def _bar(record: Bar) -> tuple[Any, ...]:
         record.revision,
         record.status,
     )
+
+
+def _available_ns(record: Bar) -> int:
+    """A bar may be used when it is over and we have it; history was there at the bar's end."""
+    end_ns = record.ts_event + timeframe_ns(record.timeframe)
+    return end_ns if record.channel == HISTORY else max(end_ns, record.ts_ingest)
 
 
 def _rejected(record: Rejected) -> tuple[Any, ...]:

@@ -19,6 +19,11 @@ _READY: Final = '"ready"'
 _NOT_INHERITED: Final = ("AWS_", "TRADELAKE_", "APCA_")
 
 
+def plain_environment(inherited: Mapping[str, str]) -> dict[str, str]:
+    """Return ``inherited`` without what could reach a real account or change a setting."""
+    return {k: v for k, v in inherited.items() if not k.startswith(_NOT_INHERITED)}
+
+
 class Process:
     """A running child; its output goes to ``log``."""
 
@@ -94,10 +99,9 @@ class Processes:
         Inherited ``AWS_*`` and ``TRADELAKE_*`` variables are left out, so nothing local can reach
         a real account.
         """
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(_NOT_INHERITED)}
         child = self._children.start(
             [sys.executable, "-P", *arguments],
-            {**kept, "PYTHONUNBUFFERED": "1", **(variables or {})},
+            {**plain_environment(os.environ), "PYTHONUNBUFFERED": "1", **(variables or {})},
             stdin=subprocess.DEVNULL,
             cwd=self._root,
         )

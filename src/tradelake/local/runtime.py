@@ -1,14 +1,15 @@
 """The embedded AWS: interprets ``topology`` on one machine.
 
-Streams live on our stream server, everything else on the emulator; each function of the topology that a stream triggers
-runs in a worker process that hands its real handler real Lambda events. The other interpreter of ``topology`` is
-``infra``.
+Streams live on our stream server, everything else on the emulator; each function of the topology
+that a stream triggers runs in a worker process that hands its real handler real Lambda events. The
+other interpreter of ``topology`` is ``infra``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import Any, Final, Self
 
 from tradelake.bootstrap import wire_lake_catalog
 from tradelake.errors import Transient
+from tradelake.local.drain import FunctionStatus, drained, read_status
 from tradelake.local.emulator.options import CREDENTIALS, REGION
 from tradelake.local.layout import ENVIRONMENT, Layout
 from tradelake.local.processes import Process, Processes
@@ -68,27 +70,21 @@ class Runtime:
 
     def _start(self) -> None:
         variables = {**self.layout.variables(), **(self.options.extra_variables or {})}
-        kinesis = self._server(
+        streams = self._server(
             "streams",
             {"folder": str(self.layout.streams.absolute()), "port": self.options.kinesis_port},
         )
-        emulator = self._server(
-            "emulator",
-            {
-                "project_root": str(self.options.project_root),
-                "port": self.options.aws_port,
-                "child_environment": {
-                    "AWS_ENDPOINT_URL_KINESIS": kinesis,
-                    "NUMBA_CACHE_DIR": str(self.layout.state.absolute() / "numba"),
-                    **variables,
-                },
-            },
-        )
+        emulator = self._server("emulator", self._emulator_options(variables))
+        catalog = wire_lake_catalog(variables)
+        catalog.ensure_tables()
+        catalog.close()
+        kinesis_url = str(streams.wait_ready()["url"])
+        emulator_url = str(emulator.wait_ready()["url"])
         self.variables = {
             **variables,
             **CREDENTIALS,
-            "AWS_ENDPOINT_URL": emulator,
-            "AWS_ENDPOINT_URL_KINESIS": kinesis,
+            "AWS_ENDPOINT_URL": emulator_url,
+            "AWS_ENDPOINT_URL_KINESIS": kinesis_url,
             "AWS_DEFAULT_REGION": REGION,
             "AWS_REGION": REGION,
             "AWS_EC2_METADATA_DISABLED": "true",
@@ -96,25 +92,31 @@ class Runtime:
         self.provisioned = provision(
             Plan(
                 ENVIRONMENT,
-                Endpoints(emulator, kinesis),
+                Endpoints(emulator_url, kinesis_url),
                 self.options.project_root,
                 variables=variables,
                 alpaca_key=self.options.alpaca_key,
                 alpaca_secret=self.options.alpaca_secret,
             )
         )
-        catalog = wire_lake_catalog(variables)
-        catalog.ensure_tables()
-        catalog.close()
         for function in functions.FUNCTIONS:
             if function.triggers:
                 self.workers[function.name] = self._worker(function)
 
-    def _server(self, kind: str, options: Mapping[str, Any]) -> str:
-        process = self._processes.start(
+    def _emulator_options(self, variables: Mapping[str, str]) -> dict[str, Any]:
+        return {
+            "project_root": str(self.options.project_root),
+            "port": self.options.aws_port,
+            "child_environment": {
+                "NUMBA_CACHE_DIR": str(self.layout.state.absolute() / "numba"),
+                **variables,
+            },
+        }
+
+    def _server(self, kind: str, options: Mapping[str, Any]) -> Process:
+        return self._processes.start(
             kind, ["-m", "tradelake.local.serve", kind, json.dumps(options)]
         )
-        return str(process.wait_ready()["url"])
 
     def _worker(self, function: functions.Function) -> Process:
         return self.start(
@@ -124,9 +126,9 @@ class Runtime:
                 "tradelake.local.function_worker",
                 "--function",
                 function.name,
-                "--project-root",
-                str(self.options.project_root),
-                "--state",
+                "--functions-folder",
+                str(self.options.project_root / "functions"),
+                "--state-folder",
                 str(self.layout.state.absolute()),
                 "--window-cap-s",
                 str(self.options.window_cap_s),
@@ -159,3 +161,29 @@ class Runtime:
         dead = self._processes.died()
         if dead is not None:
             raise Transient(f"{dead.name} ended: {dead.last_line()} (see {dead.log})")
+
+    def status(self) -> dict[str, FunctionStatus]:
+        """What each function worker says of itself; a worker that said nothing yet is left out."""
+        found = {name: read_status(self.layout.state, name) for name in self.workers}
+        return {name: status for name, status in found.items() if status is not None}
+
+    def drain(self, progress: Callable[[], None], timeout_s: float = 300.0) -> None:
+        """Return when everything that is on the streams now, and what follows of it, is dealt with.
+
+        Raises
+        ------
+        Transient
+            A process ended, or it took longer than ``timeout_s``; the message says where it hangs.
+        """
+        since_ns = time.time_ns()
+        deadline = time.monotonic() + timeout_s
+        seen: dict[str, int] = {}
+        while True:
+            behind = drained(self.status(), since_ns, seen, time.time_ns)
+            if not behind:
+                return
+            self.check()
+            if time.monotonic() > deadline:
+                raise Transient(f"not drained after {timeout_s:g} s: {'; '.join(behind)}")
+            progress()
+            time.sleep(_POLL_S)

@@ -1,4 +1,7 @@
-"""Run one server of the embedded AWS: ``python -m tradelake.local.serve KIND JSON-OPTIONS``."""
+"""Run one server of the embedded AWS: ``python -m tradelake.local.serve KIND JSON-OPTIONS``.
+
+``KIND`` is ``streams`` or ``emulator``; options are the fields of its options class.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,11 @@ def main(arguments: list[str]) -> int:
             from tradelake.local.stream_server import ServerOptions, run_stream_server
 
             run_stream_server(msgspec.convert(fields, ServerOptions, dec_hook=_paths))
-        elif kind == "emulator":
+        else:
             from tradelake.local.emulator.options import EmulatorOptions
             from tradelake.local.emulator.server import run_emulator
 
             run_emulator(msgspec.convert(fields, EmulatorOptions, dec_hook=_paths))
-        else:
-            raise ConfigError(f"expected streams or emulator, found {kind!r}")
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -177,7 +177,7 @@ def _reject(rule: str, expected: str, found: object, record: Record) -> Reject:
 
 
 def _flag(rule: str, expected: str, found: object, record: Record) -> Flag:
-    return Flag(rule, f"expected {expected}; found {found!r} in {_shown(record)}")
+    return Flag(rule, f"expected {expected}; found {found!r} in a {type(record).__name__}")
 
 
 _Timed = Trade | Quote | BookUpdate | Bar

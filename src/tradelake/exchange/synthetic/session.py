@@ -100,6 +100,11 @@ class SyntheticSession:
     end_ns: int
     depth: int
 
+    @property
+    def weight(self) -> int:
+        """Seconds: a made-up market is about equally busy all the time."""
+        return max(1, (self.end_ns - self.start_ns) // 10**9)
+
     def ticks(self) -> Iterator[Tick]:
         """Ticks by time; every pair is quoted at the start, trades are at the bid or ask."""
         pairs = [_Pair(instrument, self.depth) for instrument in self.instruments]

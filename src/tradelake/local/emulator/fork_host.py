@@ -61,9 +61,9 @@ def main(control: socket.socket, modules: list[str]) -> None:
 def _set_up_numba() -> None:
     """Compile something: numba prepares its compiler at the first call, for a second."""
     import numba
-    import numpy
+    import numpy as np
 
-    numba.njit(lambda values: values.sum() + values[0])(numpy.ones(2))
+    numba.njit(lambda values: values.sum() + values[0])(np.ones(2))
 
 
 def _report_ended(reports: dict[int, int]) -> None:

@@ -12,7 +12,7 @@ REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
 CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
 
-_NOT_INHERITED = ("AWS_", "MOTO_")
+NOT_INHERITED: Final = ("AWS_", "MOTO_")
 
 
 def _cpus() -> int:
@@ -60,7 +60,7 @@ def child_environment(
     >>> "AWS_PROFILE" in found, found["HOME"], found["A"], found["AWS_ENDPOINT_URL"]
     (False, '/h', '1', 'http://127.0.0.1:1')
     """
-    kept = {name: value for name, value in inherited.items() if not name.startswith(_NOT_INHERITED)}
+    kept = {name: value for name, value in inherited.items() if not name.startswith(NOT_INHERITED)}
     return kept | {
         "AWS_ENDPOINT_URL": url,
         "AWS_DEFAULT_REGION": REGION,

@@ -17,7 +17,7 @@ from tradelake.local.children import Children
 from tradelake.local.emulator.forks import ForkHost, Launcher
 from tradelake.local.emulator.functions import FunctionRunner
 from tradelake.local.emulator.jobs import JobRunner
-from tradelake.local.emulator.options import EmulatorOptions, child_environment
+from tradelake.local.emulator.options import NOT_INHERITED, EmulatorOptions, child_environment
 
 _PARENT_POLL_S = 0.5
 
@@ -38,6 +38,7 @@ def run_emulator(options: EmulatorOptions, ready: Callable[[str], None] | None =
     port = listener.getsockname()[1]
     url = f"http://{options.host}:{port}"
     environment = child_environment(os.environ, options, url)
+    _forget_accounts()
     children = Children()
     forks = ForkHost(environment)
     children.adopt(lambda: forks.process)
@@ -57,6 +58,12 @@ def run_emulator(options: EmulatorOptions, ready: Callable[[str], None] | None =
     finally:
         children.close()
         listener.close()
+
+
+def _forget_accounts() -> None:
+    """Drop this process' own variables about AWS: a profile that moto cannot find would stop it."""
+    for name in [name for name in os.environ if name.startswith(NOT_INHERITED)]:
+        del os.environ[name]
 
 
 def _print_line(line: str) -> None:

@@ -24,11 +24,21 @@ def apply(jobs: JobRunner, functions: FunctionRunner) -> None:
     ConfigError
         Another version of moto is installed.
     """
-    found = version("moto")
-    if found != MOTO:
-        raise ConfigError(f"the emulator needs moto {MOTO} exactly, found {found}")
+    check_version(version("moto"))
     from tradelake.local.emulator.overrides import batch, lambdas, states
 
     batch.apply(jobs)
     lambdas.apply(functions)
     states.apply()
+
+
+def check_version(found: str) -> None:
+    """Refuse every version of moto but the one that the overrides were written for.
+
+    Raises
+    ------
+    ConfigError
+        It is another.
+    """
+    if found != MOTO:
+        raise ConfigError(f"the emulator needs moto {MOTO} exactly, found {found}")

@@ -1,0 +1,251 @@
+"""``tradelake ...``: every verb of the product.
+
+Exit codes: 0 done; 1 the work says no (a point unexplained, a backtest sweep failed); 2 wrong arguments, settings or
+data; 130 interrupted. Whatever goes wrong is one line on standard error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tradelake import __version__
+from tradelake.errors import ConfigError, TradelakeError
+
+if TYPE_CHECKING:
+    from tradelake.exchange.options import ExchangeOptions
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="tradelake")
+def cli() -> None:
+    """Alpaca crypto market data on AWS: ingest without loss, lake, models, honest backtests."""
+
+
+@cli.command()
+@click.option("--data", type=_FOLDER, envvar="TRADELAKE_DATA", help="Folder of recorded Parquet.")
+@click.option("--synthetic", is_flag=True, help="Use the synthetic market, whatever else there is.")
+@click.option(
+    "--root",
+    type=_FOLDER,
+    default=Path(".tradelake"),
+    show_default=True,
+    help="Folder of the embedded AWS; an earlier run in it is replaced.",
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=20.0,
+    show_default=True,
+    help="How long the playback lasts, about.",
+)
+@click.option(
+    "--history-days",
+    type=click.IntRange(20, 1000),
+    default=120,
+    show_default=True,
+    help="Days of minute bars to train and test on.",
+)
+def demo(
+    data: Path | None, *, synthetic: bool, root: Path, seconds: float, history_days: int
+) -> None:
+    """Do the main job on this machine: exchange, lake, model, backtests, report.
+
+    Ends with one JSON line; exits 1 when a point is unexplained or double, or a sweep failed.
+    """
+    from tradelake.local.demo import DemoOptions, run_demo
+
+    options = DemoOptions(
+        root=root,
+        data=data,
+        synthetic=synthetic,
+        playback_s=seconds,
+        history_days=history_days,
+        project_root=_project_root(),
+    )
+    sys.exit(run_demo(options))
+
+
+@cli.command()
+@click.option(
+    "--root",
+    type=_FOLDER,
+    default=Path(".tradelake/up"),
+    show_default=True,
+    help="Folder of the embedded AWS; an earlier run in it is replaced.",
+)
+@click.option("--aws-port", type=int, default=0, help="Port of the AWS endpoint; 0: a free one.")
+@click.option("--kinesis-port", type=int, default=0, help="Port of the streams; 0: a free one.")
+@click.option("--data", type=_FOLDER, help="Also play this recording through the pipeline.")
+@click.option("--synthetic", is_flag=True, help="Also play a synthetic market through it.")
+def up(root: Path, *, aws_port: int, kinesis_port: int, data: Path | None, synthetic: bool) -> None:
+    """Run the embedded AWS until Ctrl-C and say how to reach it."""
+    from tradelake.local.up import UpOptions, run_up
+
+    run_up(
+        UpOptions(
+            root=root,
+            project_root=_project_root(),
+            aws_port=aws_port,
+            kinesis_port=kinesis_port,
+            data=data,
+            synthetic=synthetic,
+        )
+    )
+
+
+@cli.command()
+@click.argument("query")
+@click.option(
+    "--root",
+    type=_FOLDER,
+    default=Path(".tradelake"),
+    show_default=True,
+    help="Folder of the embedded AWS.",
+)
+@click.option("--format", "form", type=click.Choice(["table", "csv", "json"]), default="table")
+def sql(query: str, root: Path, form: str) -> None:
+    """Answer a SELECT over the lake: trades, quotes, books, bars, quarantine, trials."""
+    from tradelake.bootstrap import wire_lake_reader
+    from tradelake.local.layout import Layout
+    from tradelake.local.tabular import show
+
+    layout = Layout(root)
+    state = layout.marked()
+    if state is None:
+        raise ConfigError(f"no lake at {root}: run `tradelake demo` or name another --root")
+    if state != "complete":
+        click.echo(f"note: the run in {root} is {state}; its lake may be incomplete", err=True)
+    show(wire_lake_reader(layout.variables()).sql(query), form)
+
+
+@cli.command()
+@click.option("--data", type=_FOLDER, help="Folder of recorded Parquet to play.")
+@click.option("--synthetic", is_flag=True, help="Play a synthetic market.")
+@click.option("--symbols", default="", help="Only these, comma-separated; synthetic: or how many.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Synthetic: the seed.")
+@click.option("--hours", type=float, default=1.0, show_default=True, help="Synthetic: market time.")
+@click.option(
+    "--activity",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Synthetic: how often symbols trade; 1 is as thin as Alpaca's venue.",
+)
+@click.option("--sessions", default="", help="Recorded: sessions whose name contains one of these.")
+@click.option("--speed", type=float, help="Market seconds per second.")
+@click.option("--duration", type=float, help="Instead of --speed: seconds the playback lasts.")
+@click.option(
+    "--start",
+    type=click.Choice(["told", "at_once", "subscribed"]),
+    default="subscribed",
+    show_default=True,
+    help="When the playback begins.",
+)
+@click.option("--port", type=int, default=0, help="Port to listen on; 0: a free one.")
+@click.option("--key", default="demo-key", show_default=True, help="API key that is accepted.")
+@click.option("--secret", default="demo-secret", show_default=True, help="Its secret.")
+@click.option(
+    "--rate-limit",
+    type=int,
+    default=200,
+    show_default=True,
+    help="REST requests a minute; 0: no limit.",
+)
+def exchange(**given: Any) -> None:  # noqa: ANN401 - click passes options by name
+    """Run an Alpaca-compatible exchange: market-data stream and historical REST."""
+    from tradelake.exchange.service import run_exchange
+
+    run_exchange(_exchange_options(**given))
+
+
+def _exchange_options(
+    *,
+    data: Path | None,
+    synthetic: bool,
+    symbols: str,
+    seed: int,
+    hours: float,
+    activity: float,
+    sessions: str,
+    speed: float | None,
+    duration: float | None,
+    rate_limit: int,
+    **same: Any,  # noqa: ANN401 - options of equal name
+) -> ExchangeOptions:
+    from tradelake.exchange.options import ExchangeOptions, SyntheticOptions
+
+    if synthetic == (data is not None):
+        raise ConfigError("exchange: name a recording with --data, or ask for --synthetic")
+    market = None
+    if synthetic:
+        chosen: int | tuple[str, ...] = 20
+        if symbols:
+            chosen = int(symbols) if symbols.isdigit() else _split(symbols)
+        market = SyntheticOptions(seed=seed, symbols=chosen, hours=hours, activity=activity)
+    return ExchangeOptions(
+        data=data,
+        synthetic=market,
+        symbols=() if synthetic else _split(symbols),
+        sessions=_split(sessions),
+        speed=speed,
+        duration_s=duration,
+        rate_limit=rate_limit or None,
+        **same,
+    )
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _project_root() -> Path:
+    """Return the checkout: functions and containers are its entry points, not part of the wheel.
+
+    Raises
+    ------
+    ConfigError
+        The package was installed without its checkout.
+    """
+    root = Path(__file__).resolve().parents[2]
+    if not (root / "functions").is_dir():
+        raise ConfigError("the embedded AWS runs from a checkout: functions/ was not found")
+    return root
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; whatever goes wrong is one line and an exit code."""
+    try:
+        cli.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
+    except click.exceptions.Abort:
+        _fail("interrupted", 130)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message(), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing is left running", 130)
+    except ConfigError as error:
+        _fail(str(error), 2)
+    except TradelakeError as error:
+        _fail(str(error), 1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _fail(message: str, code: int) -> None:
+    one_line = " ".join(message.split())
+    click.echo(f"tradelake: {one_line}", err=True)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()
