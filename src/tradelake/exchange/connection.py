@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from aiohttp import ClientConnectionResetError, WSCloseCode, WSMsgType, web
+from aiohttp import ClientConnectionResetError, WSCloseCode, WSMessage, WSMsgType, web
 
 from tradelake.exchange.publication import Message
 from tradelake.exchange.subscriptions import Subscriptions, error_message
@@ -39,6 +39,8 @@ class Connection:
         self.unclean = False
         self.sending_since: float | None = None
         self._transport = transport
+        self.ended = asyncio.Event()
+        self._asked: asyncio.Future[WSCloseCode] | None = None
 
     @property
     def live(self) -> bool:
@@ -86,7 +88,41 @@ class Connection:
     async def refuse(self, code: int) -> None:
         """Report an error and close."""
         await self.control(error_message(code))
-        await self.ws.close(code=WSCloseCode.POLICY_VIOLATION)
+        await self.close(WSCloseCode.POLICY_VIOLATION)
+
+    async def receive(self) -> WSMessage | None:
+        """The client's next message, or None when somebody asked to close.
+
+        The closing handshake happens here then, because a websocket has one reader.
+        """
+        receiving = asyncio.create_task(self.ws.receive())
+        self._asked = asked = asyncio.get_running_loop().create_future()
+        try:
+            await asyncio.wait((receiving, asked), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._asked = None
+            if not receiving.done():
+                receiving.cancel()
+                await asyncio.wait((receiving,))
+        if not asked.done():
+            return receiving.result()
+        await self.ws.close(code=asked.result())
+        return None
+
+    async def close(self, code: WSCloseCode) -> None:
+        """Close with a closing handshake."""
+        if self._asked is None:
+            await self.ws.close(code=code)
+            return
+        if not self._asked.done():
+            self._asked.set_result(code)
+        await self.ended.wait()
+
+    @property
+    def clean(self) -> bool:
+        """Whether the connection ended with a closing handshake."""
+        lost = self.ws.close_code in (None, WSCloseCode.ABNORMAL_CLOSURE)
+        return not self.unclean and not lost
 
     def drop(self) -> None:
         """Break the connection without a closing handshake."""

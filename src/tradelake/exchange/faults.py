@@ -103,7 +103,7 @@ async def _cut(faults: Faults, request: Mapping[str, Any]) -> None:
     """Connections end: ``how`` is clean (handshake), abort, or mid_frame (in the next frame)."""
     match request.get("how", "abort"):
         case "clean":
-            closing = (c.ws.close(code=WSCloseCode.GOING_AWAY) for c in faults.connections.all())
+            closing = (c.close(WSCloseCode.GOING_AWAY) for c in faults.connections.all())
             await asyncio.gather(*closing)
         case "abort":
             for connection in faults.connections.all():

@@ -7,7 +7,7 @@ import hmac
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import WSMsgType, web
 
@@ -25,7 +25,7 @@ from tradelake.market.channels import ORDERBOOKS, TRADES
 
 KEY_HEADER = "APCA-API-KEY-ID"
 SECRET_HEADER = "APCA-API-SECRET-KEY"  # noqa: S105 -- a header's name
-_CLEAN_CODES = frozenset((1000, 1001))
+_CLOSING_TIMEOUT_S: Final = 2.0
 
 
 def credentials_match(options: ExchangeOptions, key: object, secret: object) -> bool:
@@ -63,7 +63,7 @@ class StreamEndpoint:
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """One client, from upgrade to close."""
-        ws = web.WebSocketResponse(compress=True)
+        ws = web.WebSocketResponse(compress=True, timeout=_CLOSING_TIMEOUT_S)
         await ws.prepare(request)
         transport = request.transport
         if transport is None:
@@ -82,8 +82,7 @@ class StreamEndpoint:
                 try:
                     await self._serve(connection)
                 finally:
-                    clean = not connection.unclean and ws.close_code in _CLEAN_CODES
-                    self.slots.release(self._account(connection), clean=clean)
+                    self.slots.release(self._account(connection), clean=connection.clean)
         return ws
 
     def _account(self, connection: Connection) -> tuple[str, str]:
@@ -97,6 +96,7 @@ class StreamEndpoint:
             yield
         finally:
             self.connections.remove(connection)
+            connection.ended.set()
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
@@ -157,8 +157,8 @@ class StreamEndpoint:
 
     async def _requests(self, connection: Connection) -> AsyncIterator[dict[str, Any]]:
         while True:
-            message = await connection.ws.receive()
-            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+            message = await connection.receive()
+            if message is None or message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 return
             try:
                 yield decode_request(message.data)
