@@ -59,9 +59,9 @@ def read_stream(stream: kinesis.IStream, consumer_arn: str | None, key: kms.IKey
 
 
 def write_stream(stream: kinesis.IStream, key: kms.IKey) -> Statements:
-    """What ``PutRecords`` needs."""
+    """What ``PutRecords`` needs, and seeing at the start that the stream is there."""
     return [
-        allow(["kinesis:PutRecords"], [stream.stream_arn]),
+        allow(["kinesis:PutRecords", "kinesis:ListShards"], [stream.stream_arn]),
         _use_key(key, "kinesis", ["GenerateDataKey"]),
     ]
 
@@ -139,8 +139,8 @@ def glue_tables(
 
 
 def write_logs(log_group_arn: str) -> Statements:
-    """Writes to one log group that exists."""
-    return [allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group_arn}:log-stream:*"])]
+    """Writes to the streams of one log group; CloudFormation's ARN of it ends in ``:*``."""
+    return [allow(["logs:CreateLogStream", "logs:PutLogEvents"], [log_group_arn])]
 
 
 def attach_to_vpc() -> Statements:

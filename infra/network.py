@@ -71,7 +71,7 @@ class NetworkStack(cdk.Stack):
         may_write = [
             grants.allow(
                 ["logs:CreateLogStream", "logs:DescribeLogStreams", "logs:PutLogEvents"],
-                [group.log_group_arn, f"{group.log_group_arn}:log-stream:*"],
+                [group.log_group_arn],
             )
         ]
         writer = grants.role(self, "FlowRole", "vpc-flow-logs.amazonaws.com", may_write)

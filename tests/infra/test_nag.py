@@ -11,9 +11,6 @@ ACCEPTED = {
     (r"AwsSolutions-IAM5\[Resource::\*\]", r".*"): (
         "calls that know no narrower resource; test_privileges lists each with its reason"
     ),
-    (r"AwsSolutions-IAM5\[Resource::<\w+Logs\w+\.Arn>:log-stream:\*\]", r".*(-role|FlowRole)/.*"): (
-        "log streams are named by the service, inside the one log group of the role"
-    ),
     (r"AwsSolutions-IAM5\[Resource::\w+-lake:\w+Bucket(artifacts|lake|failures)\w+/\*\]", r".*"): (
         "object keys follow from data; the bucket is the one that the topology names"
     ),

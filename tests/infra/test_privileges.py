@@ -119,6 +119,14 @@ def test_function_reads_a_secret_only_to_reach_the_hot_store(templates, environm
     assert len(secrets) == (1 if function is functions.HOT else 0)
 
 
+@ALL
+def test_function_writes_to_its_own_log_group_only(templates, environment, function):
+    # CloudFormation's ARN of a log group ends in ":*": with more behind it, it would match nothing
+    grants = _of(templates, environment, function)
+    groups = _resources(grants, "logs:PutLogEvents")
+    assert groups == {f"arn:/{names.physical(environment, function.name)}"}
+
+
 def test_ingester_may_do_what_the_topology_says(templates, environment):
     grants, ingester = _task(templates), containers.INGESTER
     assert _resources(grants, "kinesis:PutRecords") == _arns(environment, ingester.writes_streams)
