@@ -224,3 +224,9 @@ def test_order_per_key_holds_when_put_on_the_local_stream_server_by_threads(kine
     for lane in lanes:
         for key in {record.key for record in lane}:
             assert [d for k, d in found if k == key] == [r.data for r in lane if r.key == key]
+
+
+def test_check_is_fatal_when_there_is_no_such_stream(kinesis):
+    KinesisWriter(STREAM, kinesis).check()
+    with pytest.raises(Fatal, match="ListShards on absent"):
+        KinesisWriter("absent", kinesis).check()

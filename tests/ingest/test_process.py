@@ -222,17 +222,21 @@ def test_ingester_exits_with_one_clear_line_when_the_secret_is_missing(aws):
     assert "tradelake-test-alpaca does not exist" in line
 
 
-def test_ingester_exits_with_the_venues_words_when_its_credentials_are_wrong(aws, started):
+def test_ingester_exits_with_one_clear_line_when_the_venue_or_the_stream_refuses(aws, started):
     prepare(aws, {"key": "demo-key", "secret": "wrong"})
     exchange_url = json.loads(start(started, "-c", EXCHANGE))["url"]
-    done = run_main(
-        AWS_ENDPOINT_URL=aws,
-        **{
-            names.ENV_ENVIRONMENT: "test",
-            names.ENV_FEED_URL: exchange_url.replace("http", "ws", 1) + "/v1beta3/crypto/us",
-        },
-    )
-    assert done.returncode == 2
-    [line] = done.stderr.splitlines()
-    assert "402" in line
-    assert "wrong" not in line
+    settings = {
+        "AWS_ENDPOINT_URL": aws,
+        names.ENV_ENVIRONMENT: "test",
+        names.ENV_FEED_URL: exchange_url.replace("http", "ws", 1) + "/v1beta3/crypto/us",
+    }
+    without_stream = run_main(**settings)
+    kinesis = client("kinesis", aws)
+    create_stream(kinesis, names.physical("test", streams.TICKS.name))
+    kinesis.close()
+    with_wrong_secret = run_main(**settings)
+    for done, words in ((without_stream, "tradelake-test-ticks"), (with_wrong_secret, "402")):
+        assert done.returncode == 2
+        [line] = done.stderr.splitlines()
+        assert words in line
+        assert "wrong" not in line

@@ -95,6 +95,17 @@ def test_everything_arrives_once_and_in_order_when_puts_fail(accepted):
     assert status.latency_ms.p99 is not None
 
 
+def test_report_says_what_happened_since_the_one_before_when_asked_twice():
+    bench = Bench(Stream())
+    asyncio.run(bench.run(ScriptedFeed([trades(0, 70)])))
+    first, second = bench.intake.report(), bench.intake.report()
+    assert first.received_per_s > 0
+    assert first.durable_per_s == first.received_per_s
+    assert first.recent_ms.p99 is not None
+    assert (second.received_per_s, second.durable_per_s, second.recent_ms.p99) == (0.0, 0.0, None)
+    assert second.latency_ms == first.latency_ms
+
+
 def test_feed_is_not_read_when_too_much_is_in_hand():
     stream = Stream()
     stream.open.clear()

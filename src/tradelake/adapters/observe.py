@@ -16,14 +16,19 @@ LineFunction = Callable[[dict[str, Any]], None]
 
 @contextlib.asynccontextmanager
 async def observed(
-    status: StatusFunction, line: LineFunction, *, port: int, interval_s: float = 1.0
+    status: StatusFunction,
+    report: StatusFunction,
+    line: LineFunction,
+    *,
+    port: int,
+    interval_s: float = 1.0,
 ) -> AsyncIterator[None]:
-    """Write ``status()`` every ``interval_s`` and at the end; answer it on ``port`` meanwhile.
+    """Write ``report()`` every ``interval_s`` and at the end; answer ``status()`` meanwhile.
 
     Parameters
     ----------
-    status : callable
-        Returns what is to be shown. Never secrets.
+    status, report : callable
+        Return what is answered and what is written. Never secrets.
     line : callable
         Writes one line of fields.
     port : int
@@ -32,14 +37,14 @@ async def observed(
         Seconds between two lines.
     """
     runner = await _serve(status, port) if port else None
-    reporting = asyncio.create_task(_report(status, line, interval_s))
+    reporting = asyncio.create_task(_write(report, line, interval_s))
     try:
         yield
     finally:
         reporting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await reporting
-        line(msgspec.to_builtins(status()))
+        line(msgspec.to_builtins(report()))
         if runner is not None:
             await runner.cleanup()
 
@@ -56,7 +61,7 @@ async def _serve(status: StatusFunction, port: int) -> web.AppRunner:
     return runner
 
 
-async def _report(status: StatusFunction, line: LineFunction, interval_s: float) -> None:
+async def _write(report: StatusFunction, line: LineFunction, interval_s: float) -> None:
     while True:
         await asyncio.sleep(interval_s)
-        line(msgspec.to_builtins(status()))
+        line(msgspec.to_builtins(report()))

@@ -67,6 +67,14 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: Percentiles
 
 
+class Report(Status, frozen=True, kw_only=True):
+    """A status with what happened since the report before; rates in records a second."""
+
+    received_per_s: float
+    durable_per_s: float
+    recent_ms: Percentiles
+
+
 class Intake:
     """Takes the events of a feed.
 
@@ -114,6 +122,7 @@ class Intake:
         self._missing: dict[str, list[str]] = {}
         self._errors: Counter[str] = Counter()
         self._gaps = 0
+        self._reported = (clock.now_ns(), 0, 0)
         self._to_write: asyncio.Queue[Gap | None] = asyncio.Queue()
 
     def take(self, event: Event, now_ns: int) -> None:
@@ -193,6 +202,22 @@ class Intake:
             latency_ms=Percentiles(
                 publisher.latencies.percentile_ms(0.5), publisher.latencies.percentile_ms(0.99)
             ),
+        )
+
+    def report(self) -> Report:
+        """How the ingester is and what it did since it was asked before; for its one log."""
+        now_ns, status, recent = self._clock.now_ns(), self.status(), self._publisher.recent
+        since_ns, received_before, durable_before = self._reported
+        seconds = max(1e-9, (now_ns - since_ns) / 1e9)
+        received, durable = self.received.total(), status.acknowledged_records
+        self._reported = (now_ns, received, durable)
+        percentiles = Percentiles(recent.percentile_ms(0.5), recent.percentile_ms(0.99))
+        recent.clear()
+        return Report(
+            **msgspec.structs.asdict(status),
+            received_per_s=round((received - received_before) / seconds, 1),
+            durable_per_s=round((durable - durable_before) / seconds, 1),
+            recent_ms=percentiles,
         )
 
     async def _write(self, gap: Gap) -> None:

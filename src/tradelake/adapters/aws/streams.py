@@ -62,6 +62,21 @@ class KinesisWriter:
         self._rng = rng or random.Random()
         self._sleep = sleep
 
+    def check(self) -> None:
+        """Make sure that the stream is there, and connect, so that the first put is quick.
+
+        Raises
+        ------
+        Fatal
+            There is no such stream, or no permission.
+        Transient
+            Kinesis does not answer.
+        """
+        try:
+            self._client.list_shards(StreamName=self._stream, MaxResults=1)
+        except (ClientError, BotoCoreError) as error:
+            raise translate(error, f"ListShards on {self._stream}") from error
+
     def put(self, records: Sequence[Outgoing]) -> None:
         """Put records; on return all are durable and records of equal key are in the given order.
 
