@@ -73,10 +73,9 @@ class BarFiles:
             rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
             files: defaultdict[tuple[str, str], list[Path]] = defaultdict(list)
             for path in self.paths:
-                counts = pc.value_counts(pq.read_table(path, columns=["symbol"]).column("symbol"))
-                for entry in counts.to_pylist():
-                    rows[entry["values"]][_venue_of(path)] += entry["counts"]
-                    files[entry["values"], _venue_of(path)].append(path)
+                for symbol, count in _rows_by_symbol(path).items():
+                    rows[symbol][_venue_of(path)] += count
+                    files[symbol, _venue_of(path)].append(path)
             self._sources = {
                 symbol: files[symbol, venues.most_common(1)[0][0]]
                 for symbol, venues in rows.items()
@@ -84,14 +83,34 @@ class BarFiles:
         return self._sources
 
 
+def _rows_by_symbol(path: Path) -> Counter[str]:
+    """Rows of each symbol, from the statistics of row groups that hold one symbol only."""
+    rows: Counter[str] = Counter()
+    with pq.ParquetFile(path) as parquet:
+        column = parquet.schema_arrow.names.index("symbol")
+        for group in range(parquet.num_row_groups):
+            chunk = parquet.metadata.row_group(group).column(column)
+            found = chunk.statistics
+            if found is not None and found.has_min_max and found.min == found.max:
+                rows[found.min] += chunk.num_values
+                continue
+            counts = pc.value_counts(parquet.read_row_group(group, ["symbol"]).column(0))
+            rows.update({entry["values"]: entry["counts"] for entry in counts.to_pylist()})
+    return rows
+
+
+def _read(path: Path, symbol: str) -> pa.Table:
+    alone = set(_rows_by_symbol(path)) == {symbol}
+    filters = None if alone else [("symbol", "=", symbol)]
+    return pq.read_table(path, columns=[*_COLUMNS], filters=filters)
+
+
 def _load(paths: Sequence[Path], symbol: str) -> BarColumns:
-    chosen = [
-        pq.read_table(p, filters=[("symbol", "=", symbol)], columns=[*_COLUMNS]) for p in paths
-    ]
-    table = pa.concat_tables(chosen, promote_options="permissive")
+    table = pa.concat_tables([_read(path, symbol) for path in paths], promote_options="permissive")
     opens = table.column("ts_ns").to_numpy()
-    _, rows = np.unique(opens, return_index=True)
-    table = table.take(pa.array(rows))
+    if np.any(opens[1:] <= opens[:-1]):
+        _, rows = np.unique(opens, return_index=True)
+        table = table.take(pa.array(rows))
     high, low, close = (_float(table, name) for name in ("high", "low", "close"))
     volume, vwap = _float(table, "volume"), _float(table, "vwap")
     typical = np.where(volume > 0, (high + low + close) / 3, 0.0)
