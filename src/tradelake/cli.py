@@ -1,12 +1,14 @@
 """``tradelake ...``: every verb of the product.
 
-Exit codes: 0 done; 1 the work says no (a point unexplained, a backtest sweep failed); 2 wrong arguments, settings or
-data; 130 interrupted. Whatever goes wrong is one line on standard error.
+Exit codes: 0 done; 1 the work says no (a point unexplained, a backtest sweep failed); 2 wrong
+arguments, settings or data; 130 and 143 interrupted. Whatever goes wrong is one line on standard
+error.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -222,6 +224,7 @@ def _project_root() -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; whatever goes wrong is one line and an exit code."""
+    signal.signal(signal.SIGTERM, _end)
     try:
         cli.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
     except click.exceptions.Abort:
@@ -239,6 +242,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _end(_number: int, _frame: object) -> None:
+    """End as Ctrl-C does: blocks are left in order, so nothing is left running."""
+    sys.exit(143)
 
 
 def _fail(message: str, code: int) -> None:

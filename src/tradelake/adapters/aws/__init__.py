@@ -1,1 +1,1 @@
-"""AWS over boto3, which lives here and nowhere else in the product. Every client honours ``AWS_ENDPOINT_URL``."""
+"""AWS over boto3, which lives here and in local mode only. Clients honour ``AWS_ENDPOINT_URL``."""

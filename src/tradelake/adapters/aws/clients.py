@@ -30,7 +30,9 @@ _TRANSIENT = frozenset(
 
 
 def client(service: str, **config: Any) -> Any:  # noqa: ANN401 - boto3 clients have no static type
-    """Return a boto3 client with short time-outs and few retries of its own; ``AWS_ENDPOINT_URL`` is honoured.
+    """Return a boto3 client with short time-outs and few retries of its own.
+
+    ``AWS_ENDPOINT_URL`` is honoured.
 
     Parameters
     ----------
