@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradelake.exchange.player import frames
+from tradelake.exchange.admin import longest_stretch
+from tradelake.exchange.player import Pace, frames, session_speeds
 from tradelake.exchange.publication import Lateness, Message, publish
 from tradelake.market.records import Bar, Quote, Trade
 
@@ -21,6 +23,10 @@ class Listed:
     """A session that is a list."""
 
     listed: list
+
+    @property
+    def weight(self):
+        return len(self.listed)
 
     @property
     def start_ns(self):
@@ -132,3 +138,17 @@ def test_frames_hold_a_window_of_time_and_no_more_than_so_many(window, most, siz
     groups = list(frames(iter(messages), window, most))
     assert [len(group) for group in groups] == sizes
     assert [m for group in groups for m in group] == messages
+
+
+def test_duration_is_shared_out_over_sessions_by_their_ticks():
+    sessions = [Listed([trade(s, 1) for s in range(0, 100, 10)]), Listed([trade(0, 1)] * 30)]
+    speeds = session_speeds(sessions, Pace(None, 4.0, 4.0, 100))
+    assert speeds == [90 / 1.0, 1 / 3.0]
+    assert session_speeds(sessions, Pace(2.0, None, 4.0, 100)) == [2.0, 2.0]
+    assert session_speeds(sessions, Pace(None, None, 4.0, 100)) == [None, None]
+
+
+def test_longest_stretch_of_bars_has_no_gap_of_a_day():
+    day = 86_400 * SECOND
+    opens = np.array([0, 1, 2 * day, 2 * day + MINUTE, 3 * day, 9 * day], dtype=np.int64)
+    assert longest_stretch(opens) == {"first_ns": 2 * day, "last_ns": 3 * day, "bars": 3}

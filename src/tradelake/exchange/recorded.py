@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -103,9 +104,9 @@ class RecordedSession:
     end_ns: int
     limit: int | None
 
-    @property
+    @cached_property
     def weight(self) -> int:
-        """Rows of its files."""
+        """Rows of its files; read once, since every status asks."""
         rows: int = sum(pq.read_metadata(path).num_rows for path in self.files.values())
         return max(1, rows)
 
