@@ -65,7 +65,10 @@ class Account:
 def url(root: Path) -> Iterator[str]:
     environment = {**os.environ, "AWS_PROFILE": "a-real-account"}
     with subprocess.Popen(
-        emulator_command(root), stdout=subprocess.PIPE, text=True, env=environment
+        emulator_command(root, follow="follow"),
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment,
     ) as process:
         try:
             yield json.loads(process.stdout.readline())["url"]
