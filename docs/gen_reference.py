@@ -137,14 +137,14 @@ def _settings() -> list[type[msgspec.Struct]]:
 
 
 def _variable_readers() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    found = {names.ENV_ENVIRONMENT: ["every function, service and job"]}
     for kind, items in (
         ("function", functions.FUNCTIONS),
         ("service", containers.SERVICES),
         ("job", containers.BATCH_JOBS),
     ):
         for item in items:
-            for name in (names.ENV_ENVIRONMENT, *item.environment):
+            for name in item.environment:
                 found.setdefault(name, []).append(f"{kind} `{item.name}`")
     for setting in _settings():
         for field in msgspec.structs.fields(setting):
