@@ -5,7 +5,6 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
 NODE_STAMP := node_modules/.package-lock.json
-export PYTHONDONTWRITEBYTECODE ?=
 export CDK_DISABLE_CLI_TELEMETRY := 1
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tradelake.lake.reader import LakeReader
     from tradelake.lake.writer import IcebergWriter
     from tradelake.ports import (
+        GapLedger,
         HotStore,
         MarketHistory,
         ObjectStore,
@@ -285,6 +286,14 @@ def wire_hot_store(settings: HotSettings) -> HotStore | None:
         "hot store: expected sqlite:///path, influxdb://host:port/org/bucket?secret=name or none;"
         f" found {settings.hot_store!r}"
     )
+
+
+def wire_gap_ledger(environment: str) -> GapLedger:
+    """Return the gap ledger of an environment."""
+    from tradelake.adapters.aws.gaps import DynamoGaps
+    from tradelake.topology import names, stores
+
+    return DynamoGaps(names.physical(environment, stores.GAPS.name))
 
 
 def wire_artifacts(env: Mapping[str, str]) -> ObjectStore:

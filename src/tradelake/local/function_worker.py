@@ -77,6 +77,8 @@ class WorkerOptions:
         Longest batching window.
     poll_wait_ms : int
         How long the stream server may hold an empty answer back.
+    niceness : int
+        By how much it yields the processor to others, as ``nice`` counts.
     """
 
     function: functions.Function
@@ -86,6 +88,7 @@ class WorkerOptions:
     status_file: Path
     window_cap_s: float = 1.0
     poll_wait_ms: int = 250
+    niceness: int = 0
 
 
 def load_handler(path: Path) -> Handler:
@@ -238,6 +241,7 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> W
     parser.add_argument("--status-file", type=Path, help="default: STATE/<function>.status.json")
     parser.add_argument("--window-cap-s", type=float, default=1.0)
     parser.add_argument("--poll-wait-ms", type=int, default=250)
+    parser.add_argument("--niceness", type=int, default=0)
     given = parser.parse_args(arguments)
     by_name = {function.name: function for function in functions.FUNCTIONS}
     if given.function not in by_name:
@@ -254,6 +258,7 @@ def parse_options(arguments: Sequence[str], environment: Mapping[str, str]) -> W
         status_file=status_file,
         window_cap_s=given.window_cap_s,
         poll_wait_ms=given.poll_wait_ms,
+        niceness=given.niceness,
     )
 
 
@@ -267,6 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: stopping.set())
     try:
         options = parse_options(sys.argv[1:] if arguments is None else arguments, os.environ)
+        os.nice(options.niceness)
         worker = FunctionWorker(options, lambda: client("kinesis"))
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")

@@ -25,6 +25,8 @@ from tradelake.local.provision import Endpoints, Plan, Provisioned, provision
 from tradelake.topology import containers, functions
 
 _POLL_S: Final = 0.1
+_FUNCTION_NICENESS: Final = 10
+"""On AWS functions have machines of their own; here they yield to the ingester and streams."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +109,7 @@ class Runtime:
         return {
             "project_root": str(self.options.project_root),
             "port": self.options.aws_port,
-            "child_environment": {
-                "NUMBA_CACHE_DIR": str(self.layout.state.absolute() / "numba"),
-                **variables,
-            },
+            "child_environment": dict(variables),
         }
 
     def _server(self, kind: str, options: Mapping[str, Any]) -> Process:
@@ -130,6 +129,8 @@ class Runtime:
                 str(self.options.project_root / "functions"),
                 "--state-folder",
                 str(self.layout.state.absolute()),
+                "--niceness",
+                str(_FUNCTION_NICENESS),
                 "--window-cap-s",
                 str(self.options.window_cap_s),
             ],

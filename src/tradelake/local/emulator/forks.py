@@ -28,6 +28,7 @@ PRELOADED: Final = (
     "pyiceberg.catalog.sql",
     "pyiceberg.io.pyarrow",
     "duckdb",
+    "xgboost",
 )
 
 
