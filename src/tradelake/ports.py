@@ -100,6 +100,8 @@ class LakeWriter(Protocol):
 
         Raises
         ------
+        InvalidData
+            A record has no table or does not fit its columns; nothing was appended.
         Transient
             The catalog kept refusing; what was committed stays and is recognised next time.
         """

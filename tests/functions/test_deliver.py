@@ -10,7 +10,7 @@ from tradelake.errors import Transient
 from tradelake.lake.catalog import LakeCatalog
 from tradelake.lake.reader import LakeReader
 from tradelake.lake.writer import IcebergWriter
-from tradelake.market.records import Trade
+from tradelake.market.records import Trade, Unreadable
 from tradelake.ports import Received
 from tradelake.settings import LakeSettings
 from tradelake.stream.envelope import Batch, encode_batch
@@ -46,6 +46,25 @@ def test_deliver_keeps_a_record_that_is_no_batch_in_quarantine_and_goes_on(catal
     assert outcome.rows == {"trades": 1, "quarantine": 1}
     raw = LakeReader(catalog).sql("SELECT raw, rule FROM quarantine").to_pylist()
     assert raw == [{"raw": b"\x07not a batch", "rule": "envelope"}]
+
+
+def test_deliver_quarantines_a_batch_the_lake_cannot_hold_and_goes_on(catalog):
+    good = record(0, Trade("BTC/USD", TS, TS, 1, 100.0, 1.0))
+    unstorable = record(1, Trade("BTC/USD", TS, TS, 2**63, 100.0, 1.0))
+    unplaceable = record(2, Unreadable("BTC/USD", TS, "trades", "cut short", b"{"))
+    later = record(3, Trade("BTC/USD", TS, TS, 2, 100.0, 1.0))
+    lake = IcebergWriter(catalog)
+    outcome = deliver_records("clean", [good, unstorable, unplaceable, later], lake)
+    assert outcome.failed_from is None
+    assert outcome.unreadable == 2
+    assert outcome.rows == {"trades": 2, "quarantine": 2}
+    kept = LakeReader(catalog).sql("SELECT raw, rule FROM quarantine ORDER BY seq").to_pylist()
+    assert kept == [
+        {"raw": unstorable.data, "rule": "columns"},
+        {"raw": unplaceable.data, "rule": "table"},
+    ]
+    again = deliver_records("clean", [good, unstorable, unplaceable, later], lake)
+    assert again.rows == {"trades": 0, "quarantine": 0}
 
 
 def test_deliver_asks_for_everything_again_when_the_lake_refuses():

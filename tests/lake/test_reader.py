@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from pyiceberg.exceptions import NoSuchTableError
 
 from tradelake.errors import ConfigError, InsufficientData
+from tradelake.lake.catalog import LakeCatalog
 from tradelake.lake.reader import LakeReader
 from tradelake.lake.writer import IcebergWriter
 from tradelake.market.records import Bar, Trade
+from tradelake.settings import LakeSettings
 from tradelake.stream.envelope import Batch
+from tradelake.topology.tables import TABLES, TRADES
 
 MINUTE = 60_000_000_000
 START = 1_700_000_040_000_000_000 // (5 * MINUTE) * (5 * MINUTE)
@@ -98,3 +102,35 @@ def test_facts_counts_rows_files_and_extent(catalog):
     assert (facts["trades"].first_ns, facts["trades"].last_ns) == (START, START + MINUTE)
     assert facts["books"].rows == 0
     assert facts["books"].first_ns is None
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A catalog in which nobody made a table, for a reader that may not make one."""
+    settings = LakeSettings(
+        environment="test",
+        catalog_uri=f"sqlite:///{tmp_path}/bare.db",
+        warehouse=str(tmp_path / "bare"),
+    )
+    lake = LakeCatalog(settings)
+    yield lake
+    lake.close()
+
+
+def test_reader_finds_nothing_and_makes_nothing_when_there_is_no_table(bare):
+    reader = LakeReader(bare)
+    with pytest.raises(InsufficientData):
+        reader.bars("BTC/USD", "5m")
+    assert [(facts.rows, facts.snapshot_id) for facts in reader.facts()] == [(0, "")] * len(TABLES)
+    assert reader.watermarks(TRADES) == {}
+    with pytest.raises(NoSuchTableError):
+        bare.load(TRADES)
+
+
+def test_bars_never_mixes_venues(catalog):
+    writer = IcebergWriter(catalog)
+    here = [bar(0, 10.0), bar(1, 11.0)]
+    there = [bar(0, 99.0), bar(1, 98.0), bar(2, 97.0)]
+    writer.deliver("clean", [Batch("live", "us", 1, 0, 0, 0, here)])
+    writer.deliver("clean", [Batch("live", "us-1", 1, 0, 0, 0, there)])
+    assert LakeReader(catalog).bars("BTC/USD", "1m").close.tolist() == [99.0, 98.0, 97.0]

@@ -7,6 +7,7 @@ import threading
 import pytest
 from pyiceberg.exceptions import CommitFailedException
 
+from tradelake.errors import InvalidData
 from tradelake.lake.writer import IcebergWriter, duplicate_key, read_watermarks
 from tradelake.market.records import Bar, BookUpdate, Quote, Rejected, Trade
 from tradelake.stream.envelope import Batch
@@ -157,3 +158,40 @@ def test_append_names_the_column_when_a_required_one_is_missing(catalog):
 
     with pytest.raises(InvalidData, match=r"trials\.sweep_id is required"):
         IcebergWriter(catalog).append(tables.TRIALS, {"run_id": ["a"]})
+
+
+def test_a_stale_writer_never_moves_a_watermark_back_when_all_its_rows_are_known(catalog):
+    """Properties alone commit without a claim on the snapshot; they must be refused too."""
+    IcebergWriter(catalog).deliver("clean", [batch(0, [trade(1)])])
+    overtaken = catalog.load(tables.TRADES)
+    IcebergWriter(catalog).deliver("clean", [batch(1, [trade(1)]), batch(2, [trade(1)])])
+
+    class Overtaken:
+        """Answers with what it loaded before it was overtaken, then with the truth."""
+
+        def __init__(self):
+            self.answers = [overtaken]
+
+        def ensure(self, table):
+            return self.answers.pop() if self.answers else catalog.ensure(table)
+
+    late = IcebergWriter(Overtaken(), pause=lambda _: None)
+    assert late.deliver("clean", [batch(1, [trade(1)])])["trades"].skipped_batches == 1
+    mark = read_watermarks(catalog.load(tables.TRADES).properties)["clean/live/us/3"]
+    assert mark.position == (1, 2)
+    assert mark.duplicates == {duplicate_key("trades", "BTC/USD"): 2}
+
+
+def test_rejects_of_two_venues_stay_apart_when_their_stamps_are_equal(catalog):
+    rejected = Rejected("BTC/USD", 0, 5, "trades", "negative_size", "size -1", b"raw", 0)
+    batches = [Batch("live", venue, 1, 3, 0, 0, [rejected]) for venue in ("us", "us-1")]
+    delivered = IcebergWriter(catalog).deliver("quarantine", batches)
+    assert delivered["quarantine"].rows == 2
+
+
+def test_deliver_commits_no_table_when_a_record_fits_none_of_its_columns(catalog):
+    ts = 1_700_000_000_000_000_000
+    wrong = Quote("BTC/USD", ts, 5, 99.0, 1.0, 101.0, 2.0, 2**40)
+    with pytest.raises(InvalidData):
+        IcebergWriter(catalog).deliver("clean", [batch(0, [trade(1), wrong])])
+    assert rows(catalog, tables.TRADES).num_rows == 0

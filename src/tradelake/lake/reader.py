@@ -31,6 +31,7 @@ from tradelake.topology.tables import TABLES, Table
 
 _PREFERENCE: Final = {HISTORY: 0, BARS: 1, DAILY_BARS: 1, AGGREGATE: 1, UPDATED_BARS: 2}
 _COLUMNS: Final = (
+    "venue",
     "ts_event_ns",
     "source",
     "channel",
@@ -80,8 +81,8 @@ class LakeReader:
     ) -> BarArrays:
         """Return the newest revision of each bar with ``start_ns <= ts_event < end_ns``.
 
-        Bars of different sources are never mixed. Where the timeframe itself is not stored, it is
-        made of 1-minute bars; a bar then exists where at least one minute does.
+        Bars of different venues or sources are never mixed. Where the timeframe itself is not
+        stored, it is made of 1-minute bars; a bar then exists where at least one minute does.
 
         Parameters
         ----------
@@ -90,7 +91,8 @@ class LakeReader:
         start_ns, end_ns : int, optional
             Bounds of the bars' opens, ns since 1970 UTC; open-ended by default.
         source : {"alpaca", "tradelake"}, optional
-            Whose bars; by default the source with more of them.
+            Whose bars; by default the source with more of them. Of several venues likewise the one
+            with more.
 
         Raises
         ------
@@ -116,7 +118,9 @@ class LakeReader:
         end_ns: int | None,
         source: str | None,
     ) -> BarArrays | None:
-        table = self._catalog.ensure(tables.BARS)
+        table = self._load(tables.BARS)
+        if table is None:
+            return None
         where: BooleanExpression = And(EqualTo("symbol", symbol), EqualTo("timeframe", timeframe))
         if source is not None:
             where = And(where, EqualTo("source", source))
@@ -125,13 +129,9 @@ class LakeReader:
         if end_ns is not None:
             where = And(where, LessThan("ts_event_ns", end_ns))
         rows = table.scan(row_filter=where, selected_fields=_COLUMNS).to_arrow()
-        if source is None and rows.num_rows:
-            counts = rows.group_by("source").aggregate([([], "count_all")])
-            best = counts.sort_by([("count_all", "descending"), ("source", "ascending")])
-            rows = rows.filter(pc.equal(rows["source"], best["source"][0]))
         if not rows.num_rows:
             return None
-        newest = _newest_revision(rows)
+        newest = _newest_revision(_largest_series(rows))
         columns = {
             name: newest[name].to_numpy() for name in ("open", "high", "low", "close", "volume")
         }
@@ -172,9 +172,8 @@ class LakeReader:
     def _register(self, connection: duckdb.DuckDBPyConnection) -> list[str]:
         folders = []
         for table in TABLES:
-            try:
-                stored = self._catalog.load(table)
-            except NoSuchTableError:
+            stored = self._load(table)
+            if stored is None:
                 continue
             tasks = list(stored.scan().plan_files())
             plain = all(
@@ -193,7 +192,10 @@ class LakeReader:
         """Return what each table holds, in the order of the topology."""
         answer = []
         for table in TABLES:
-            stored = self._catalog.ensure(table)
+            stored = self._load(table)
+            if stored is None:
+                answer.append(TableFacts(table.name, 0, 0, 0, None, None, ""))
+                continue
             files = [task.file for task in stored.scan().plan_files()]
             first, last = self._extent(table) if files else (None, None)
             answer.append(
@@ -218,7 +220,25 @@ class LakeReader:
 
     def watermarks(self, table: Table) -> dict[str, Watermark]:
         """Return what the table holds of each source, by ``stream/lane/venue/bucket``."""
-        return read_watermarks(self._catalog.ensure(table).properties)
+        stored = self._load(table)
+        return {} if stored is None else read_watermarks(stored.properties)
+
+    def _load(self, table: Table) -> IcebergTable | None:
+        """Return the table, or None where it was not made yet: whoever reads may not make it."""
+        try:
+            return self._catalog.load(table)
+        except NoSuchTableError:
+            return None
+
+
+def _largest_series(rows: pa.Table) -> pa.Table:
+    """Return the rows of the venue and source that have most of them."""
+    by = ("venue", "source")
+    counts = rows.group_by(by).aggregate([([], "count_all")])
+    best = counts.sort_by([("count_all", "descending"), *((name, "ascending") for name in by)])
+    for name in by:
+        rows = rows.filter(pc.equal(rows[name], best[name][0]))
+    return rows
 
 
 def _newest_revision(rows: pa.Table) -> pa.Table:

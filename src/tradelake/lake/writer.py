@@ -3,10 +3,11 @@
 Two guards, both inside the commit's own optimistic transaction. *Transport*: per (stream, source) a
 table property holds the last (epoch, seq) whose rows are in the table; it changes in the same
 commit as the rows, so a crash can never separate them (snapshot properties would not survive
-expiry). *Identity*: rows that are in the table already are left out and counted, which covers a
-stale leader, backfill that overlaps and appends that are repeated. The library's own commit retries
-are off, because a rebased append would double rows: on conflict the table is reloaded and both
-guards are asked again.
+expiry). A commit without new rows makes an empty snapshot all the same: by the snapshot the catalog
+knows, and refuses, a writer that was overtaken. *Identity*: rows that are in the table already are
+left out and counted, which covers backfill that overlaps and appends that are repeated. The
+library's own commit retries are off, because a rebased append would double rows: on conflict the
+table is reloaded and both guards are asked again.
 """
 
 from __future__ import annotations
@@ -87,15 +88,18 @@ class IcebergWriter:
 
         Raises
         ------
+        InvalidData
+            A record has no table or does not fit its columns; nothing was committed.
         Transient
             The catalog kept refusing; tables committed before stay and are recognised next time.
         """
         kinds = {table_of(record).name for batch in batches for record in batch.records}
-        return {
-            table.name: self._committed(table, _StreamAppend(table, stream, batches))
+        appends = [
+            (table, _StreamAppend(table, stream, batches))
             for table in TABLES
             if table.name in kinds
-        }
+        ]
+        return {table.name: self._committed(table, append) for table, append in appends}
 
     def append(self, table: Table, columns: Mapping[str, Sequence[Any]]) -> Delivery:
         """Append rows given as columns; rows with known identity are counted as duplicates.
@@ -140,6 +144,7 @@ class _StreamAppend:
         self._batches = [
             batch for batch in batches if any(table_of(record) is table for record in batch.records)
         ]
+        self._rows = records_to_arrow(table, self._batches)
 
     def commit(self, target: IcebergTable) -> Delivery:
         marks = read_watermarks(target.properties)
@@ -153,12 +158,11 @@ class _StreamAppend:
         skipped = len(self._batches) - len(new)
         if not new:
             return Delivery(0, 0, skipped)
-        rows = records_to_arrow(self._table, new)
+        rows = records_to_arrow(self._table, new) if skipped else self._rows
         fresh = without_duplicates(self._table, target, rows)
         properties = self._advanced(marks, positions, new, rows, fresh)
         with target.transaction() as transaction:
-            if fresh.num_rows:
-                transaction.append(fresh)
+            transaction.append(fresh)
             transaction.set_properties(properties)
         return Delivery(fresh.num_rows, rows.num_rows - fresh.num_rows, skipped)
 

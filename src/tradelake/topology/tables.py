@@ -187,7 +187,7 @@ QUARANTINE: Final = Table(
         Column("position", "int32", "index of the record in its micro-batch"),
         *_TRANSPORT,
     ),
-    ("lane", "epoch", "bucket", "seq", "position"),
+    ("venue", "lane", "epoch", "bucket", "seq", "position"),
     "ts_event",
     "ts_event",
     (("ts_event", "day"),),

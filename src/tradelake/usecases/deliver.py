@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from tradelake.errors import InvalidData, Transient
-from tradelake.ports import LakeWriter, Received
+from tradelake.ports import Delivery, LakeWriter, Received
 from tradelake.stream.envelope import Batch, decode_batch
 from tradelake.usecases.validate import unreadable_batch
 
@@ -31,9 +31,10 @@ class Delivered(msgspec.Struct, kw_only=True):
 def deliver_records(stream: str, received: Sequence[Received], lake: LakeWriter) -> Delivered:
     """Append the records of micro-batches to their tables; returns counts.
 
-    A record that is no micro-batch goes to the quarantine table with its raw bytes. When the lake
-    keeps refusing, everything is handed over again: what was committed is recognised by its
-    watermark, so nothing doubles.
+    A record that is no micro-batch, or one the lake's columns cannot hold, goes to the quarantine
+    table with its raw bytes, so it never holds up the stream. When the lake keeps refusing,
+    everything is handed over again: what was committed is recognised by its watermark, so nothing
+    doubles.
 
     Parameters
     ----------
@@ -53,14 +54,33 @@ def deliver_records(stream: str, received: Sequence[Received], lake: LakeWriter)
             outcome.unreadable += 1
             batches.append(unreadable_batch(record, error))
     try:
-        deliveries = lake.deliver(stream, batches)
+        try:
+            _count(outcome, lake.deliver(stream, batches))
+        except InvalidData:
+            for deliveries in _one_by_one(outcome, received, batches, lake):
+                _count(outcome, deliveries)
     except Transient as error:
         outcome.failed_from = 0
         outcome.failure = str(error)
-        return outcome
-    for table, delivery in deliveries.items():
-        outcome.rows[table] = delivery.rows
-        if delivery.duplicates:
-            outcome.duplicates[table] = delivery.duplicates
-        outcome.skipped_batches += delivery.skipped_batches
     return outcome
+
+
+def _one_by_one(
+    outcome: Delivered, received: Sequence[Received], batches: Sequence[Batch], lake: LakeWriter
+) -> Iterator[Mapping[str, Delivery]]:
+    """Deliver batches of which the lake cannot hold one; whichever it is goes to quarantine."""
+    for record, batch in zip(received, batches, strict=True):
+        try:
+            yield lake.deliver(outcome.stream, [batch])
+        except InvalidData as error:
+            outcome.unreadable += 1
+            yield lake.deliver(outcome.stream, [unreadable_batch(record, error)])
+
+
+def _count(outcome: Delivered, deliveries: Mapping[str, Delivery]) -> None:
+    for table, delivery in deliveries.items():
+        outcome.rows[table] = outcome.rows.get(table, 0) + delivery.rows
+        if delivery.duplicates:
+            known = outcome.duplicates.get(table, 0)
+            outcome.duplicates[table] = known + delivery.duplicates
+        outcome.skipped_batches += delivery.skipped_batches
