@@ -47,6 +47,15 @@ def test_choose_source_makes_a_market_up_when_there_is_nothing_else():
     assert source.exchange_arguments() == ["--synthetic"]
 
 
+def test_choose_source_says_why_when_alpaca_refuses():
+    def refused():
+        raise Fatal("/crypto/us/trades: HTTP 403: forbidden.")
+
+    source = choose_source(None, refused)
+    assert source.kind == "synthetic"
+    assert "HTTP 403" in source.why
+
+
 def test_choose_source_asks_nobody_when_a_synthetic_market_is_asked_for(tmp_path):
     assert choose_source(tmp_path, never, synthetic=True).kind == "synthetic"
 
@@ -61,6 +70,11 @@ def test_study_window_takes_the_last_days_that_the_longest_series_share():
     assert window.symbols == ("A/USD", "B/USD")
     assert window.end_ns == 290 * DAY_NS
     assert window.start_ns == 170 * DAY_NS
+
+
+def test_study_window_prefers_bitcoin_and_ether_among_equals():
+    ranges = {f"{base}/USD": stretch(0, 90) for base in ("AAVE", "BTC", "ETH", "LTC")}
+    assert study_window(ranges, 60).symbols == ("BTC/USD", "ETH/USD")
 
 
 def test_study_window_is_shorter_when_less_is_shared():

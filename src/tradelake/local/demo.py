@@ -34,6 +34,7 @@ from tradelake.local.runtime import Runtime, RuntimeOptions
 from tradelake.local.sources import Source, choose_source
 from tradelake.local.studies import Studies, Study
 from tradelake.market.channels import HISTORY
+from tradelake.market.symbols import base_asset
 from tradelake.market.timeframes import timeframe_ns
 from tradelake.topology import names
 from tradelake.usecases.load_history import HistoryRequest, Loaded, load_history
@@ -52,6 +53,8 @@ STAGES: Final = (START, OPEN, STREAM, DRAIN, LOAD, TRAIN, BACKTEST, RECONCILE, R
 
 _DAY_NS: Final = timeframe_ns("1d")
 _SYMBOLS_STUDIED: Final = 2
+_PREFERRED: Final = ("BTC", "ETH")
+"""Studied first among series of equal length."""
 _LEAST_DAYS: Final = 20
 _SHOWN_EVERY_S: Final = 0.5
 _PLAIN_WIDTH: Final = 120
@@ -213,7 +216,7 @@ class _Demo:
                 *source.exchange_arguments(),
                 *("--start", "told", "--rate-limit", "0"),
                 *("--duration", str(self._options.playback_s)),
-                *(("--activity", "40", "--hours", "0.5") if source.data is None else ()),
+                *(("--activity", "4", "--hours", "0.5") if source.data is None else ()),
             ],
         )
         return str(process.wait_ready(120.0)["url"])
@@ -304,7 +307,8 @@ def study_window(ranges: Mapping[str, HistoryRange], days: int) -> HistoryReques
     """
     if not ranges:
         raise InsufficientData("the exchange serves no minute bars to train and test on")
-    chosen = sorted(ranges, key=lambda symbol: (-ranges[symbol].bars, symbol))[:_SYMBOLS_STUDIED]
+    chosen = sorted(ranges, key=lambda name: (-ranges[name].bars, _rank(name), name))
+    chosen = chosen[:_SYMBOLS_STUDIED]
     end_ns = min(ranges[symbol].last_ns for symbol in chosen) + timeframe_ns("1m")
     first_ns = max(ranges[symbol].first_ns for symbol in chosen)
     start_ns = max(first_ns, end_ns - days * _DAY_NS)
@@ -320,6 +324,11 @@ def study_window(ranges: Mapping[str, HistoryRange], days: int) -> HistoryReques
         start_ns=start_ns,
         end_ns=end_ns,
     )
+
+
+def _rank(symbol: str) -> int:
+    base = base_asset(symbol)
+    return _PREFERRED.index(base) if base in _PREFERRED else len(_PREFERRED)
 
 
 def _throttled(action: Callable[[], None]) -> Callable[[], None]:
