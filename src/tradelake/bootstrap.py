@@ -323,7 +323,8 @@ def wire_training(project_root: Path, environment: Mapping[str, str]) -> Trainin
 
 def wire_history(env: Mapping[str, str], url: str | None, venue: str) -> MarketHistory:
     """Return historical bars over REST from Alpaca, or from ``url`` without its rate limit."""
-    from tradelake.adapters.alpaca.history import REQUESTS_A_MINUTE, AlpacaHistory
+    from tradelake.adapters.alpaca.history import AlpacaHistory
+    from tradelake.adapters.alpaca.rest import REQUESTS_A_MINUTE
     from tradelake.adapters.system import SystemClock
 
     return AlpacaHistory(
@@ -337,26 +338,36 @@ def wire_history(env: Mapping[str, str], url: str | None, venue: str) -> MarketH
 
 
 def wire_recorder(env: Mapping[str, str], folder: Path) -> Callable[[], Path | None]:
-    """Return what records Alpaca's recent history into ``folder``; None when not reachable."""
+    """Return what records Alpaca's recent history into ``folder``; None when not reachable.
+
+    Calling it raises what :meth:`tradelake.adapters.alpaca.recorder.Recorder.record` raises.
+    """
 
     def record() -> Path | None:
-        from alpaca.data.historical import CryptoHistoricalDataClient
-
-        from tradelake.adapters.alpaca.recorder import DATA_URL, Recorder, reachable
+        from tradelake.adapters.alpaca.recorder import (
+            DATA_URL,
+            TIMEOUTS_S,
+            Recorder,
+            reachable,
+        )
+        from tradelake.adapters.alpaca.rest import REQUESTS_A_MINUTE, AlpacaRest
         from tradelake.adapters.system import SystemClock
         from tradelake.market.venues import ALPACA_US
         from tradelake.topology import names
 
-        override = env.get(names.ENV_DATA_URL)
+        override = env.get(names.ENV_DATA_URL) or None
         if not reachable(override or DATA_URL):
             return None
-        client = CryptoHistoricalDataClient(
-            env.get("APCA_API_KEY_ID"),
-            env.get("APCA_API_SECRET_KEY"),
-            raw_data=True,
-            url_override=override,
+        clock = SystemClock()
+        rest = AlpacaRest(
+            clock,
+            key=env.get("APCA_API_KEY_ID"),
+            secret=env.get("APCA_API_SECRET_KEY"),
+            url=override,
+            requests_a_minute=REQUESTS_A_MINUTE if override is None else 60_000,
+            timeouts_s=TIMEOUTS_S,
         )
         history = wire_history(env, override, ALPACA_US)
-        return Recorder(client, history, SystemClock()).record(folder)
+        return Recorder(rest, history, clock).record(folder)
 
     return record

@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tradelake.adapters.alpaca.history import ATTEMPTS, AlpacaHistory
+from tradelake.adapters.alpaca.history import AlpacaHistory
+from tradelake.adapters.alpaca.rest import ATTEMPTS
 from tradelake.errors import ConfigError, Fatal, InvalidData, Throttled, Transient
 from tradelake.feed.timestamps import rfc3339
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from rich.console import Console
 
-from tradelake.errors import ConfigError, InsufficientData
+from tradelake.errors import ConfigError, Fatal, InsufficientData
 from tradelake.local.board import Board
 from tradelake.local.closing import account_table
 from tradelake.local.demo import study_window

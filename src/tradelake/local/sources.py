@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tradelake.errors import ConfigError
+from tradelake.errors import ConfigError, TradelakeError
 
 Kind = Literal["recorded", "alpaca", "synthetic"]
 
@@ -35,7 +35,8 @@ def choose_source(
     given : Path or None
         Folder of recorded data.
     fetch_alpaca : callable
-        Records Alpaca's recent history into a folder; None when Alpaca cannot be reached.
+        Records Alpaca's recent history into a folder; None when Alpaca cannot be reached. What it
+        raises of this package's errors is why the market is made up instead.
     synthetic : bool
         Ask for the synthetic market outright.
 
@@ -50,7 +51,10 @@ def choose_source(
         if not given.is_dir():
             raise ConfigError(f"recorded data: expected a folder, found nothing at {given}")
         return Source("recorded", given.absolute(), "named by --data or TRADELAKE_DATA")
-    recorded = fetch_alpaca()
+    try:
+        recorded = fetch_alpaca()
+    except TradelakeError as error:
+        return Source("synthetic", None, f"no recorded data named, no recording of Alpaca: {error}")
     if recorded is not None:
         return Source("alpaca", recorded.absolute(), "Alpaca's history was reachable")
     return Source("synthetic", None, "no recorded data named, Alpaca not reachable")

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
-import requests
-from alpaca.common.exceptions import APIError
-from alpaca.data.historical import CryptoHistoricalDataClient
 
-from tradelake.errors import ConfigError, Fatal, InvalidData, Throttled, TradelakeError, Transient
-from tradelake.feed.backoff import full_jitter
+from tradelake.adapters.alpaca.rest import REQUESTS_A_MINUTE, AlpacaRest
+from tradelake.errors import ConfigError
 from tradelake.feed.decode import bar_revision
 from tradelake.feed.messages import Int64
 from tradelake.feed.timestamps import TimeReader, rfc3339
@@ -24,9 +21,6 @@ from tradelake.market.venues import VENUES
 from tradelake.ports import Clock
 
 PAGE_BARS: Final = 10_000
-REQUESTS_A_MINUTE: Final = 200
-ATTEMPTS: Final = 8
-_TIMEOUTS_S: Final = (5.0, 30.0)
 _TIMEFRAMES: Final = {
     "1m": "1Min",
     "5m": "5Min",
@@ -51,13 +45,6 @@ class _RawBar(msgspec.Struct):
 class _Page(msgspec.Struct):
     bars: dict[str, list[_RawBar] | None]
     next_page_token: str | None = None
-
-
-class _Client(CryptoHistoricalDataClient):  # type: ignore[misc]  # alpaca-py is not type-checked here
-    """The SDK's client with time-outs, which it lacks, and without its own silent sleeps."""
-
-    def _one_request(self, method: str, url: str, opts: dict[str, Any], retry: int) -> Any:  # noqa: ANN401, ARG002
-        return super()._one_request(method, url, opts | {"timeout": _TIMEOUTS_S}, 0)
 
 
 class AlpacaHistory:
@@ -95,11 +82,15 @@ class AlpacaHistory:
             raise ConfigError(f"expected a venue among {', '.join(VENUES)}; found {venue!r}")
         self._path = f"/crypto/{venue}/bars"
         self._clock = clock
-        self._client = _Client(key, secret, raw_data=True, url_override=url)
-        self._rng = rng or random.Random()
-        self._sleep = sleep
-        self._interval_ns = 60 * 10**9 // requests_a_minute
-        self._free_ns = 0
+        self._rest = AlpacaRest(
+            clock,
+            key=key,
+            secret=secret,
+            url=url,
+            requests_a_minute=requests_a_minute,
+            rng=rng,
+            sleep=sleep,
+        )
 
     def bars(
         self, symbols: Sequence[str], timeframe: str, start_ns: int, end_ns: int
@@ -133,7 +124,7 @@ class AlpacaHistory:
         }
         times = TimeReader()
         while True:
-            page = self._page(query)
+            page = self._rest.get(self._path, query, _Page)
             now_ns = self._clock.now_ns()
             bars = [
                 _bar(symbol, raw, times.ns(raw.t), now_ns, timeframe)
@@ -145,30 +136,6 @@ class AlpacaHistory:
             if page.next_page_token is None:
                 return
             query["page_token"] = page.next_page_token
-
-    def _page(self, query: Mapping[str, Any]) -> _Page:
-        waits = full_jitter(self._rng, first_s=1.0, cap_s=30.0)
-        for attempt in range(1, ATTEMPTS + 1):
-            self._pace()
-            try:
-                answer = self._client.get(self._path, dict(query))
-            except (APIError, requests.RequestException) as error:
-                translated = _translate(error, self._path)
-                if not isinstance(translated, Transient) or attempt == ATTEMPTS:
-                    raise translated from error
-                self._sleep(next(waits))
-                continue
-            try:
-                return msgspec.convert(answer, _Page)
-            except msgspec.ValidationError as error:
-                raise InvalidData("history", f"{self._path}: {error}") from error
-        raise AssertionError("unreachable: the last attempt returns or raises")
-
-    def _pace(self) -> None:
-        now_ns = self._clock.now_ns()
-        if now_ns < self._free_ns:
-            self._sleep((self._free_ns - now_ns) / 1e9)
-        self._free_ns = max(now_ns, self._free_ns) + self._interval_ns
 
 
 def _bar(symbol: str, raw: _RawBar, ts_event: int, now_ns: int, timeframe: str) -> Bar:
@@ -190,13 +157,3 @@ def _bar(symbol: str, raw: _RawBar, ts_event: int, now_ns: int, timeframe: str) 
         bar_revision(raw.o, raw.h, raw.l, raw.c, raw.v, raw.vw, raw.n),
         "partial" if unfinished else "complete",
     )
-
-
-def _translate(error: APIError | requests.RequestException, what: str) -> TradelakeError:
-    if not isinstance(error, APIError):
-        return Transient(f"{what}: {type(error).__name__}: {error}")
-    status = error.status_code
-    text = f"{what}: HTTP {status}: {str(error)[:300]}"
-    if status == 429:
-        return Throttled(text)
-    return Transient(text) if status is None or status >= 500 else Fatal(text)
