@@ -59,7 +59,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --no-annotate --override requirements/overrides.txt pyproject.toml
 
 lock: $(STAMP)  ## lock the requirements again
-	@$(LOCK) --all-extras -o requirements/dev.txt
+	@$(LOCK) $(addprefix --extra ,aws feed lake research ml local infra dev) -o requirements/dev.txt
 	@$(LOCK) --extra aws -o requirements/light.txt
 	@$(LOCK) --extra aws --extra feed -o requirements/ingester.txt
 	@$(LOCK) --extra aws --extra lake -o requirements/lake.txt
