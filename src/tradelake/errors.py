@@ -1,13 +1,15 @@
 """The one tree of errors. What a caller may do about an error follows from its class.
 
-TradelakeError
-├── InvalidData       a record breaks a rule: quarantine it, go on
-├── Transient         the other side may recover: try again with capped, jittered back-off
-│   └── Throttled     the other side asked for less; may carry when to come back
-├── Conflict          somebody else wrote first, or this was written before: re-read, count, go on
-├── ConfigError       settings or arguments are wrong: refuse to start
-├── Fatal             the other side refuses for good (credentials, entitlement): stop with a clear
-message └── InsufficientData  there is too little data for an honest answer
+::
+
+    TradelakeError
+    ├── InvalidData       a record breaks a rule: quarantine it, go on
+    ├── Transient         the other side may recover: try again with capped, jittered back-off
+    │   └── Throttled     the other side asked for less; may carry when to come back
+    ├── Conflict          somebody else wrote first, or this is written already: re-read, go on
+    ├── ConfigError       settings or arguments are wrong: refuse to start
+    ├── Fatal             the other side refuses for good (credentials, entitlement): stop
+    └── InsufficientData  there is too little data for an honest answer
 
 Adapters translate foreign exceptions into this tree at the edge; nothing inside catches foreign
 ones.
@@ -76,7 +78,9 @@ class InsufficientData(TradelakeError):
 def is_retryable(error: BaseException) -> bool:
     """Whether the same call may succeed later.
 
-    >>> is_retryable(Throttled("Kinesis: ProvisionedThroughputExceeded")),
-    is_retryable(ConfigError("no key")) (True, False)
+    >>> is_retryable(Throttled("Kinesis: ProvisionedThroughputExceeded"))
+    True
+    >>> is_retryable(ConfigError("no key"))
+    False
     """
     return isinstance(error, Transient)

@@ -1,5 +1,9 @@
 """The validate function: nothing lost, nothing held up, order and stamps kept."""
 
+import random
+import string
+import zlib
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -10,8 +14,14 @@ from tradelake.adapters.aws.kinesis_events import batch_answer, received_records
 from tradelake.errors import InvalidData
 from tradelake.market.records import Quote, Trade, Unreadable
 from tradelake.ports import Received
-from tradelake.stream.envelope import Batch, decode_record, encode_batch
-from tradelake.usecases.validate import MAX_RAW_BYTES, unreadable_batch, validate_records
+from tradelake.stream.envelope import FLAG_ZLIB, VERSION, Batch, decode_record, encode_batch
+from tradelake.usecases.ingest import Batcher, BatchLimits
+from tradelake.usecases.validate import (
+    MAX_OUTGOING_BYTES,
+    MAX_RAW_BYTES,
+    unreadable_batch,
+    validate_records,
+)
 
 T = 1_723_161_600_000_000_000
 GOOD = Trade("BTC/USD", T, T, 1, 61000.0, 0.5)
@@ -31,6 +41,11 @@ def received(*batches):
 def run(*batches):
     clean, quarantine = StreamInMemory(), StreamInMemory()
     return validate_records(received(*batches), clean, quarantine), clean, quarantine
+
+
+def run_data(data):
+    clean, quarantine = StreamInMemory(), StreamInMemory()
+    return validate_records([Received("7", "3", data, T)], clean, quarantine), clean, quarantine
 
 
 def test_a_clean_batch_passes_byte_for_byte_under_its_bucket():
@@ -199,3 +214,62 @@ def test_the_event_of_kinesis_is_decoded_in_order():
 def test_an_event_of_another_service_is_refused(event):
     with pytest.raises(InvalidData, match="expected Records"):
         received_records(event)
+
+
+def noise(count, seed=1):
+    """Letters that no compression makes much of."""
+    return "".join(random.Random(seed).choices(string.ascii_letters, k=count))
+
+
+def bad_records(count):
+    numbers = random.Random(2)
+    for n in range(count):
+        ts = T + numbers.randrange(10**15)
+        yield Quote(noise(60, n), ts, ts, -numbers.random(), *(numbers.random() for _ in range(3)))
+
+
+def test_a_long_venue_in_the_stamp_never_makes_a_record_too_large_for_quarantine():
+    stamped = Batch("live", noise(900_000) + "/", 5, 3, 0, T, [])
+    data = encode_batch(stamped)
+    _, _, quarantine = run_data(data)
+    (record,) = quarantine.records
+    assert len(record.data) <= MAX_OUTGOING_BYTES
+    assert quarantine.batches()[0].records[0].raw == data
+
+
+def test_the_whole_batch_is_kept_under_its_stamp_when_its_rejects_exceed_a_record():
+    crowded = batch(0, GOOD, *bad_records(6_000))
+    (record,) = received(crowded)
+    assert len(record.data) < MAX_RAW_BYTES
+    _, clean, quarantine = run(crowded)
+    assert clean.batches() == [batch(0, GOOD)]
+    (rejects,) = quarantine.batches()
+    (whole,) = rejects.records
+    assert (rejects.position, rejects.source_key) == (crowded.position, crowded.source_key)
+    assert (whole.rule, whole.raw) == ("oversize", record.data)
+    assert "6000 rejects of 6001 records" in whole.reason
+    assert len(quarantine.records[0].data) <= MAX_OUTGOING_BYTES
+
+
+def test_a_batch_is_kept_whole_when_what_passes_would_exceed_a_record():
+    trades = [
+        Trade("BTC/USD", T + n, T, n, *(random.Random(n).random() for _ in range(2)))
+        for n in range(90_000)
+    ]
+    crowded = batch(0, BAD, *trades)
+    body = zlib.compress(encode_batch(crowded, compress_above=2**40)[2:], 9)
+    _, clean, quarantine = run_data(bytes((VERSION, FLAG_ZLIB)) + body)
+    assert clean.records == []
+    assert quarantine.batches()[0].records[0].rule == "oversize"
+
+
+def test_rejects_fit_into_a_record_one_by_one_when_the_ingester_made_the_batch():
+    limits = BatchLimits()
+    batcher = Batcher("us", 1, 1, limits)
+    batcher.add(list(bad_records(4_000)), T)
+    (full,) = batcher.take(T, flush=True)
+    assert len(full.records) < limits.max_records
+    _, _, quarantine = run(full)
+    (rejects,) = quarantine.batches()
+    assert len(rejects.records) == len(full.records)
+    assert len(encode_batch(rejects, compress_above=2**40)) <= MAX_OUTGOING_BYTES

@@ -7,8 +7,7 @@ take the intervals and yield index arrays.
 References
 ----------
 .. [1] Lopez de Prado, M. (2018), Advances in Financial Machine Learning, Wiley, ch. 7 (purging,
-   embargo) and ch. 12
-   (combinatorial purged cross-validation).
+   embargo) and ch. 12 (combinatorial purged cross-validation).
 """
 
 from __future__ import annotations

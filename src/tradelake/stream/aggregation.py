@@ -48,7 +48,7 @@ class Rules(msgspec.Struct, frozen=True):
     timeframes : tuple of str
         Distinct names of ``market.timeframes``.
     lateness_ns : int
-                How long after its end, by the watermark, a bar is kept open.
+        How long after its end, by the watermark, a bar is kept open.
     most_identities : int
         How many trades are remembered at most, to recognise duplicates.
     """

@@ -7,19 +7,18 @@ function of the clean stream, whoever computes it, how often, and however an inv
 Three things follow.
 
 1. *Nothing is lost.* A state at position c is saved only after every batch of bars up to c was put.
-Whoever works from it
-   puts c+1, c+2, ... in order, from the same input. So at any moment the positions that were put
-   are all those up to some p, also when two invocations overlap (a time-out's zombie beside its
-   successor): each writes upwards from a position up to which everything was put. A reader that
-   takes positions only upwards therefore never meets one that it should have taken earlier. A
-   writer that fails half-way leaves no holes (:class:`tradelake.ports.StreamWriter`).
+   Whoever works from it puts c+1, c+2, ... in order, from the same input. So at any moment the
+   positions that were put are all those up to some p, also when two invocations overlap (a
+   time-out's zombie beside its successor): each writes upwards from a position up to which
+   everything was put. A reader that takes positions only upwards therefore never meets one that it
+   should have taken earlier. A writer that fails half-way leaves no holes
+   (:class:`tradelake.ports.StreamWriter`).
 2. *Nothing is doubled.* What is put again has the stamp and the content of the first time; a reader
-skips positions at or
-   before its watermark. A reader without one still sees equal identities, since the revision is the
-   number of trades.
+   skips positions at or before its watermark. A reader without one still sees equal identities,
+   since the revision is the number of trades.
 3. *The state is never wrong.* Saving names the version that was loaded. Whoever lost the race gets
-``Conflict``, loads what
-   the winner saved, finds part or all of its batches to be repeats, and goes on with the rest.
+   ``Conflict``, loads what the winner saved, finds part or all of its batches to be repeats, and
+   goes on with the rest.
 
 If bars of several clean batches were merged into one batch of bars, its content would depend on the
 cut: after a crash between emit and commit, a different cut could bring bars under a stamp that a

@@ -34,6 +34,8 @@ from tradelake.usecases.watermark import Watermark
 
 SECOND_NS: Final = 1_000_000_000
 _KNOWN_SYMBOLS: Final = 20_000
+_REJECTION_BYTES: Final = 512
+"""What a reject adds to the record it holds: rule, reason and the fields it repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,8 @@ class BatchLimits:
     heartbeat_ns : int
         A bucket is silent no longer; an empty batch then carries the watermark.
     max_records, max_bytes : int
-        Bounds of one batch; bytes are estimated before compression.
+        Bounds of one batch; bytes are estimated before compression, and as if every record were
+        rejected, so that what quarantine gets of the batch fits into a Kinesis record too.
     max_in_hand : int
         Records held, waiting or in flight, above which the feed must not be read.
     """
@@ -55,7 +58,7 @@ class BatchLimits:
     linger_ns: int = 5_000_000
     heartbeat_ns: int = SECOND_NS
     max_records: int = 5_000
-    max_bytes: int = 768 * 1024
+    max_bytes: int = 960 * 1024
     max_in_hand: int = 200_000
 
 
@@ -254,8 +257,10 @@ class Batcher:
 
 
 def estimated_size(record: Record) -> int:
-    """Bytes a record takes in a batch at most, before compression."""
+    """Bytes a record takes in a batch at most, passed or rejected, before compression."""
     size = 96 + 4 * len(record.symbol)
+    if not isinstance(record, Unreadable | Rejected):
+        size += _REJECTION_BYTES + 16 * len(record.symbol)
     if isinstance(record, Trade | Quote):
         return size
     if isinstance(record, Bar):

@@ -12,6 +12,12 @@ so sent = stored + quarantined holds at every position of clean.
 
 **A record that is no batch at all** becomes one ``Rejected`` with the raw bytes, in a source of its
 own (see :func:`unreadable_batch`), and never holds up the stream.
+
+**What comes out must fit into a record.** The ingester leaves room for a batch of which everything
+is rejected (:func:`tradelake.usecases.ingest.estimated_size`). Where another producer did not and
+the rejects of a batch exceed a record together, one ``Rejected`` under rule ``oversize`` and the
+batch's stamp carries the micro-batch as it came; what passes goes on as ever. A batch whose clean
+part alone exceeds a record is treated like a record that is no batch.
 """
 
 from __future__ import annotations
@@ -32,8 +38,11 @@ from tradelake.stream.quality import Reject, findings, first_reject
 
 BATCHES_A_PUT: Final = 100
 """Batches put together; a failure is answered from the first batch of the put that failed."""
-MAX_RAW_BYTES: Final = 900_000
-"""Bytes kept of a record that is no batch: wrapped, it must fit into a Kinesis record of 1 MiB."""
+MAX_OUTGOING_BYTES: Final = 1024 * 1024 - 256
+"""Kinesis takes records of 1 MiB, key included."""
+MAX_RAW_BYTES: Final = MAX_OUTGOING_BYTES - 8 * 1024
+"""Bytes kept of a record as it came: wrapped, with its reason, it must fit into a record again."""
+_MAX_REASON: Final = 500
 _INT64: Final = 2**63
 _INT32: Final = 2**31
 
@@ -103,21 +112,51 @@ def _divide(received: Received) -> _Pair:
         batch = decode_batch(received.data)
         _check_stamp(batch)
     except InvalidData as error:
-        bad = unreadable_batch(received, error)
-        return _Pair(None, _outgoing(bad), 1, Counter({error.rule: 1}), Counter())
+        return _unreadable(received, error)
     passed, rejects, flagged = divide_batch(batch)
-    untouched = not rejects.records
-    return _Pair(
-        Outgoing(str(batch.bucket), received.data if untouched else encode_batch(passed)),
-        None if untouched else _outgoing(rejects),
-        len(batch.records),
-        Counter(record.rule for record in rejects.records if isinstance(record, Rejected)),
-        flagged,
-    )
+    if not rejects.records:
+        return _Pair(
+            Outgoing(str(batch.bucket), received.data), None, len(batch.records), Counter(), flagged
+        )
+    rules = Counter(record.rule for record in rejects.records if isinstance(record, Rejected))
+    clean, quarantine = _outgoing(passed), _outgoing(rejects)
+    if len(clean.data) > MAX_OUTGOING_BYTES:
+        reason = f"{len(clean.data)} bytes are left of the micro-batch"
+        return _unreadable(received, InvalidData("oversize", reason))
+    if len(quarantine.data) > MAX_OUTGOING_BYTES:
+        reason = f"{len(rejects.records)} rejects of {len(batch.records)} records: {dict(rules)}"
+        whole = _whole(received, InvalidData("oversize", reason))
+        quarantine = _outgoing(msgspec.structs.replace(rejects, records=[whole]))
+    return _Pair(clean, quarantine, len(batch.records), rules, flagged)
+
+
+def _unreadable(received: Received, error: InvalidData) -> _Pair:
+    bad = _outgoing(unreadable_batch(received, error))
+    return _Pair(None, bad, 1, Counter({error.rule: 1}), Counter())
 
 
 def _outgoing(batch: Batch) -> Outgoing:
     return Outgoing(str(batch.bucket), encode_batch(batch))
+
+
+def _whole(received: Received, error: InvalidData) -> Rejected:
+    """Return a record of Kinesis as one reject, with its bytes up to ``MAX_RAW_BYTES``."""
+    reason = (
+        f"{error.reason[:_MAX_REASON]}; Kinesis record {received.sequence_number},"
+        f" key {received.key!r}"
+    )
+    if len(received.data) > MAX_RAW_BYTES:
+        reason += f"; first {MAX_RAW_BYTES} of {len(received.data)} bytes kept"
+    return Rejected(
+        symbol="",
+        ts_event=0,
+        ts_ingest=received.arrival_ns,
+        channel=UNKNOWN,
+        rule=error.rule,
+        reason=reason,
+        raw=received.data[:MAX_RAW_BYTES],
+        position=0,
+    )
 
 
 def divide_batch(batch: Batch) -> tuple[Batch, Batch, Counter[str]]:
@@ -199,19 +238,6 @@ def unreadable_batch(received: Received, error: InvalidData) -> Batch:
     to ``MAX_RAW_BYTES``; the reason says so where more came.
     """
     number = int(received.sequence_number)
-    reason = f"{error.reason}; Kinesis record {received.sequence_number}, key {received.key!r}"
-    if len(received.data) > MAX_RAW_BYTES:
-        reason += f"; first {MAX_RAW_BYTES} of {len(received.data)} bytes kept"
-    rejected = Rejected(
-        symbol="",
-        ts_event=0,
-        ts_ingest=received.arrival_ns,
-        channel=UNKNOWN,
-        rule=error.rule,
-        reason=reason,
-        raw=received.data[:MAX_RAW_BYTES],
-        position=0,
-    )
     source = f"{number >> 126}/{received.key}".encode()
     return Batch(
         lane="live",
@@ -220,5 +246,5 @@ def unreadable_batch(received: Received, error: InvalidData) -> Batch:
         bucket=-1 - (zlib.crc32(source) & (_INT32 - 1)),
         seq=number & (_INT64 - 1),
         watermark_ns=-_INT64,
-        records=[rejected],
+        records=[_whole(received, error)],
     )
