@@ -118,7 +118,7 @@ def test_recording_holds_one_symbol_per_row_group_in_time_order(simulator, tmp_p
 def test_wire_recorder_records_from_the_url_in_the_environment(simulator, tmp_path):
     start = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=32)
     market = SyntheticOptions(
-        symbols=SYMBOLS, hours=0.5, activity=5, history_days=1, start=f"{start:%Y-%m-%dT%H:%M:%SZ}"
+        symbols=SYMBOLS, hours=0.5, activity=5, history_days=1, start=f"{start:%Y-%m-%dT%H:%M}:00Z"
     )
     venue = simulator(synthetic=market)
     venue.played()
