@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import tradelake
 from infra.environments import DEV
 from infra.packaging import (
     INCOMPLETE,
@@ -23,14 +24,27 @@ from infra.packaging import (
     InstallError,
     copy_code,
 )
+from tradelake.adapters.system import code_version
 from tradelake.topology import functions
 
 _IMPORTED = """
 import importlib, importlib.metadata, json, sys
 before = set(sys.modules)  # what a start-up file of the environment brought in
-for name in sys.argv[1:]:
-    importlib.import_module(name)
+locked, *handlers = sys.argv[1:]
 owners = importlib.metadata.packages_distributions()
+
+class OnlyLocked:
+    # hides what is installed here but not there: a library may import what it finds
+
+    def find_spec(self, name, path=None, target=None):
+        held = {owner.lower().replace("_", "-") for owner in owners.get(name.split(".")[0], ())}
+        if held and not held & set(json.loads(locked)) and name.split(".")[0] != "tradelake":
+            raise ModuleNotFoundError(f"{name} is not in the light lock", name=name)
+        return None
+
+sys.meta_path.insert(0, OnlyLocked())
+for name in handlers:
+    importlib.import_module(name)
 new = {name.split(".")[0] for name in set(sys.modules) - before} - {"tradelake", "functions"}
 needed = {owner.lower().replace("_", "-") for name in new for owner in owners.get(name, ())}
 print(json.dumps({"tradelake": sys.modules["tradelake"].__file__, "distributions": list(needed)}))
@@ -106,8 +120,10 @@ def test_light_handlers_import_nothing_that_the_light_lock_lacks(tmp_path):
     made = sorted(path.parent.name for path in tmp_path.glob("functions/*/handler.py"))
     assert made
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
+    locked = set(re.findall(r"^([a-z0-9.-]+)==", LIGHT_LOCK.read_text(), flags=re.MULTILINE))
+    handlers = [f"functions.{name}.handler" for name in made]
     done = subprocess.run(
-        [sys.executable, "-c", _IMPORTED, *(f"functions.{name}.handler" for name in made)],
+        [sys.executable, "-c", _IMPORTED, json.dumps(sorted(locked)), *handlers],
         cwd=tmp_path,
         env=environment,
         capture_output=True,
@@ -117,7 +133,6 @@ def test_light_handlers_import_nothing_that_the_light_lock_lacks(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["tradelake"].startswith(str(tmp_path))
-    locked = set(re.findall(r"^([a-z0-9.-]+)==", LIGHT_LOCK.read_text(), flags=re.MULTILINE))
     assert set(found["distributions"]) - locked == set()
 
 
@@ -144,6 +159,45 @@ def test_every_image_is_made_of_a_file_that_is_there(assembly):
         "containers/backtest/Dockerfile",
         "infra/images/lake.Dockerfile",
     }
+
+
+@pytest.mark.parametrize(
+    ("image", "lock"),
+    [
+        ("containers/ingester/Dockerfile", "requirements/ingester.txt"),
+        ("containers/backtest/Dockerfile", "requirements/backtest.txt"),
+        ("infra/images/lake.Dockerfile", "requirements/lake.txt"),
+    ],
+)
+def test_every_image_installs_its_lock_with_hashes_and_nothing_else(image, lock):
+    text = (ROOT / image).read_text().replace("\\\n", " ")
+    installs = re.findall(r"pip3? install ([^&\n]+)", text)
+    assert len(installs) == 1
+    assert {"--no-deps", "--require-hashes", "--only-binary"} <= set(installs[0].split())
+    assert f"COPY {lock} " in text
+    assert re.findall(r"FROM \S+python:(\d\.\d+)", text) == [PYTHON_VERSION]
+
+
+def test_code_version_is_told_when_the_package_is_a_folder_on_the_path(tmp_path):
+    copy_code(tmp_path)
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); "
+        "from tradelake.adapters.system import code_version; print(code_version())"
+    )
+    without_site_packages = [sys.executable, "-I", "-S", "-c", code]
+    done = subprocess.run(without_site_packages, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == code_version()
+
+
+def test_package_and_project_have_one_version():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == tradelake.__version__
+
+
+def test_backtest_image_compiles_for_the_processor_kind_it_runs_on():
+    text = (ROOT / "containers/backtest/Dockerfile").read_text()
+    assert text.index("NUMBA_CPU_NAME=generic") < text.index("step.simulate(")
 
 
 def test_node_lock_names_no_host():
