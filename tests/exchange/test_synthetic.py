@@ -196,3 +196,9 @@ def test_blocked_autoregression_equals_the_loop(count, persistence, seed):
         last = persistence * last + shock
         expected.append(last)
     np.testing.assert_allclose(ar1(shocks, persistence, start), expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("start", ["noon", "2025-06-02T00:00:30Z"])
+def test_market_refuses_a_start_that_is_no_whole_minute(start: str) -> None:
+    with pytest.raises(ConfigError, match="start"):
+        SyntheticMarket(SyntheticOptions(start=start))

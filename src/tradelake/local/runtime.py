@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tradelake.bootstrap import wire_lake_catalog
-from tradelake.errors import Transient
+from tradelake.errors import ConfigError, Transient
 from tradelake.local.drain import FunctionStatus, drained, read_status
 from tradelake.local.emulator.options import CREDENTIALS, REGION
 from tradelake.local.layout import ENVIRONMENT, Layout
@@ -39,7 +39,7 @@ class RuntimeOptions:
     kinesis_port: int = 0
     alpaca_key: str = "demo-key"
     alpaca_secret: str = "demo-secret"  # noqa: S105 - the local venue's own
-    window_cap_s: float = 1.0
+    window_cap_s: float = 3.0
     extra_variables: Mapping[str, str] | None = None
 
 
@@ -57,8 +57,8 @@ class Runtime:
     def __enter__(self) -> Self:
         try:
             self._start()
-        except BaseException:
-            self._processes.close()
+        except BaseException as error:
+            self._end(error)
             raise
         return self
 
@@ -68,7 +68,21 @@ class Runtime:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
+        """End every process; an error that follows from the end of one is told as that.
+
+        Raises
+        ------
+        Transient
+            Which process ended, where the work failed for that.
+        """
+        blamed = isinstance(error, Exception) and not isinstance(error, ConfigError)
+        dead = self._processes.culprit() if blamed else None
         self._processes.close()
+        if dead is not None:
+            raise Transient(dead.obituary()) from error
 
     def _start(self) -> None:
         variables = {**self.layout.variables(), **(self.options.extra_variables or {})}
@@ -161,7 +175,7 @@ class Runtime:
         """
         dead = self._processes.died()
         if dead is not None:
-            raise Transient(f"{dead.name} ended: {dead.last_line()} (see {dead.log})")
+            raise Transient(dead.obituary())
 
     def status(self) -> dict[str, FunctionStatus]:
         """What each function worker says of itself; a worker that said nothing yet is left out."""

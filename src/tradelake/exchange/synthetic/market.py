@@ -11,7 +11,7 @@ from tradelake.exchange.synthetic.history import SyntheticHistory
 from tradelake.exchange.synthetic.session import SyntheticSession
 from tradelake.exchange.synthetic.universe import instruments
 from tradelake.exchange.wire import parse_timestamp
-from tradelake.market.timeframes import SECOND_NS
+from tradelake.market.timeframes import SECOND_NS, timeframe_ns
 
 
 class SyntheticMarket:
@@ -25,7 +25,7 @@ class SyntheticMarket:
     Raises
     ------
     ConfigError
-        Unknown symbols, or a start that is no timestamp.
+        Unknown symbols, or a start that is no timestamp of a whole minute.
     """
 
     def __init__(self, options: SyntheticOptions) -> None:
@@ -34,6 +34,10 @@ class SyntheticMarket:
             start_ns = parse_timestamp(options.start)
         except InvalidData as error:
             raise ConfigError(f"synthetic market: start: {error}") from error
+        if start_ns % timeframe_ns("1m"):
+            raise ConfigError(
+                f"synthetic market: start: expected a whole minute; found {options.start}"
+            )
         end_ns = start_ns + int(options.hours * 3600 * SECOND_NS)
         self._seed = options.seed
         self._symbols = sorted(pair.symbol for pair in pairs)
