@@ -190,17 +190,17 @@ def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemC
     from tradelake.topology import names, stores, streams
     from tradelake.topology.containers import INGESTER
     from tradelake.usecases.ingest import Batcher, BatchLimits
-    from tradelake.usecases.intake import Intake
+    from tradelake.usecases.intake import Intake, unended_run
     from tradelake.usecases.publish import Publisher
 
     physical = partial(names.physical, settings.environment)
     clock = SystemClock()
     backoff = partial(full_jitter, random.Random(), first_s=0.1, cap_s=5.0)
     limits = BatchLimits(linger_ns=int(settings.linger_ms * 1e6))
-    epoch = DynamoEpochs(physical(stores.LEASES.name)).next_epoch(
-        f"{INGESTER.name}/{settings.venue}"
-    )
-    batcher = Batcher(settings.venue, epoch, settings.buckets, limits)
+    epochs = DynamoEpochs(physical(stores.LEASES.name))
+    lease = f"{INGESTER.name}/{settings.venue}"
+    fence = epochs.next_fence(lease)
+    batcher = Batcher(settings.venue, fence.epoch, settings.buckets, limits)
     writer = KinesisWriter(physical(streams.TICKS.name))
     writer.check()
     publisher = Publisher(batcher, writer, clock, backoff, buckets=settings.buckets)
@@ -208,15 +208,18 @@ def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemC
     inherited = [
         gap for gap in ledger.gaps() if gap.venue == settings.venue and gap.closed_ns == OPEN
     ]
+    if fence.durable_ns is not None:
+        inherited.append(unended_run(settings.venue, fence.durable_ns))
     intake = Intake(
         settings.venue,
-        epoch,
+        fence.epoch,
         batcher,
         publisher,
         ledger,
         clock,
         backoff,
         inherited,
+        note_durable=partial(epochs.note_durable, lease, fence.epoch),
         final=settings.final_watermark,
     )
     return intake, publisher, clock

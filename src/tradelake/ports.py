@@ -187,11 +187,29 @@ class SecretStore(Protocol):
         ...
 
 
-class EpochStore(Protocol):
-    """Hands out fences."""
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """An epoch, and until when the run before had everything durable; None: it ended in order."""
 
-    def next_epoch(self, name: str) -> int:
-        """A number greater than every one handed out before for ``name``."""
+    epoch: int
+    durable_ns: int | None
+
+
+class EpochStore(Protocol):
+    """Hands out fences, and keeps how far the run behind the latest one came."""
+
+    def next_fence(self, name: str) -> Fence:
+        """A fence whose epoch is greater than every one handed out before for ``name``."""
+        ...
+
+    def note_durable(self, name: str, epoch: int, durable_ns: int | None) -> None:
+        """Keep that all received before ``durable_ns`` is durable; None: the run ends in order.
+
+        Raises
+        ------
+        Conflict
+            A later fence was handed out.
+        """
         ...
 
 

@@ -225,6 +225,7 @@ def test_socket_is_replaced_when_it_is_mute():
     session.pong(20 * S)
     events = session.tick(21 * S)
     assert [type(event) for event in events] == [GapOpened, Interrupted, Close]
+    assert events[0].opened_ns == S, "pongs say nothing about the data"
 
 
 def test_silence_is_not_the_venues_when_we_paused_reading():

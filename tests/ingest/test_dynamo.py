@@ -8,8 +8,8 @@ from moto import mock_aws
 
 from tradelake.adapters.aws.epochs import DynamoEpochs
 from tradelake.adapters.aws.gaps import DynamoGaps
-from tradelake.errors import Fatal
-from tradelake.ports import OPEN, Gap
+from tradelake.errors import Conflict, Fatal
+from tradelake.ports import OPEN, Fence, Gap
 from tradelake.topology.stores import GAPS, LEASES, KeyTable
 
 
@@ -39,13 +39,30 @@ def _create(client, table: KeyTable) -> None:
 
 def test_epochs_grow_by_name_when_handed_out_by_several_stores(dynamodb):
     stores = [DynamoEpochs(LEASES.name, dynamodb) for _ in range(2)]
-    assert [stores[i % 2].next_epoch("a") for i in range(6)] == [1, 2, 3, 4, 5, 6]
-    assert stores[0].next_epoch("b") == 1
+    assert [stores[i % 2].next_fence("a").epoch for i in range(6)] == [1, 2, 3, 4, 5, 6]
+    assert stores[0].next_fence("b") == Fence(1, None)
+
+
+def test_a_fence_tells_how_far_the_run_before_came_unless_it_ended_in_order(dynamodb):
+    store = DynamoEpochs(LEASES.name, dynamodb)
+    store.note_durable("a", store.next_fence("a").epoch, 7)
+    assert store.next_fence("a") == Fence(2, 7)
+    assert store.next_fence("a") == Fence(3, 7)
+    store.note_durable("a", 3, None)
+    assert store.next_fence("a") == Fence(4, None)
+
+
+def test_a_replaced_run_cannot_note_how_far_it_came(dynamodb):
+    store = DynamoEpochs(LEASES.name, dynamodb)
+    stale = store.next_fence("a").epoch
+    store.next_fence("a")
+    with pytest.raises(Conflict):
+        store.note_durable("a", stale, 7)
 
 
 def test_epoch_is_fatal_when_there_is_no_table(dynamodb):
     with pytest.raises(Fatal, match="absent"):
-        DynamoEpochs("absent", dynamodb).next_epoch("a")
+        DynamoEpochs("absent", dynamodb).next_fence("a")
 
 
 def test_gaps_come_back_oldest_first_when_written_and_replaced(dynamodb):

@@ -13,7 +13,7 @@ from tradelake.market.records import Record, Trade
 from tradelake.ports import OPEN, Gap
 from tradelake.stream.envelope import FINAL_WATERMARK
 from tradelake.usecases.ingest import Batcher, BatchLimits
-from tradelake.usecases.intake import Intake, run_ingester
+from tradelake.usecases.intake import Intake, run_ingester, unended_run
 from tradelake.usecases.publish import Publisher
 
 BUCKETS = 4
@@ -202,3 +202,57 @@ def test_stop_begins_a_gap_when_it_is_not_the_end_of_time(final, written):
 
     asyncio.run(bench.run(Stopping()))
     assert len(bench.ledger.written) == written
+
+
+def test_a_run_notes_how_far_it_is_durable_until_it_ends_in_order():
+    noted: list[int | None] = []
+    bench = Bench(Stream(), note_durable=noted.append)
+    asyncio.run(bench.run(ScriptedFeed([trades(0, 3)] * 3)))
+    assert noted[-1] is None
+    assert None not in noted[:-1]
+
+
+class Noted:
+    """What was noted, as it comes; noting happens in a thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.queue: asyncio.Queue[int | None] = asyncio.Queue()
+
+    def __call__(self, durable_ns: int | None) -> None:
+        self._loop.call_soon_threadsafe(self.queue.put_nowait, durable_ns)
+
+
+def test_what_is_in_hand_is_never_noted_as_durable():
+    received_ns = SystemTime().now_ns()
+
+    async def run() -> list[int | None]:
+        noted = Noted()
+        bench = Bench(Stream(), note_durable=noted)
+        bench.intake.take(Subscribed({}), received_ns)
+        bench.intake.take(Records(trades(0, 3)), received_ns)
+        noting = asyncio.create_task(bench.intake.keep_noting(every_s=0.001))
+        seen = [await noted.queue.get() for _ in range(2)]
+        bench.intake.close()
+        await noting
+        return seen
+
+    assert all(at_ns is not None and at_ns < received_ns for at_ns in asyncio.run(run()))
+
+
+def test_nothing_is_noted_before_the_gap_after_a_killed_run_is_written():
+    async def run() -> list[tuple[int, int]]:
+        noted = Noted()
+        bench = Bench(Stream(), inherited=[unended_run("us", 5)], note_durable=noted)
+        bench.intake.take(Subscribed({}), 9)
+        noting = asyncio.create_task(bench.intake.keep_noting(every_s=0.001))
+        await asyncio.sleep(0.02)
+        assert noted.queue.empty()
+        writing = asyncio.create_task(bench.intake.write_gaps())
+        await noted.queue.get()
+        written = [(gap.opened_ns, gap.closed_ns) for gap in bench.ledger.written]
+        bench.intake.close()
+        await asyncio.gather(noting, writing)
+        return written
+
+    assert asyncio.run(run()) == [(5, 9)]

@@ -236,7 +236,9 @@ class Session:
         if self.state is not State.STREAMING:
             return []
         if (now_ns - self._data_ns) / SECOND_NS >= policy.silence_s:
-            return self._close(f"mute: no data for {policy.silence_s:g} s", now_ns)
+            # pongs say nothing about the data: it may be missing since the last of it
+            cause = f"mute: no data for {policy.silence_s:g} s"
+            return [*self._open_gap(cause, self._data_ns), *self._close(cause, now_ns)]
         if self._pinged_ns is not None:
             if (now_ns - self._pinged_ns) / SECOND_NS >= policy.pong_timeout_s:
                 self._enter(State.CLOSING, now_ns)
@@ -335,14 +337,15 @@ class Session:
         self._enter(State.FAILED, now_ns)
         return [*gap, Close(message), Fail(message)]
 
-    def _open_gap(self, cause: str) -> list[Event]:
+    def _open_gap(self, cause: str, since_ns: int | None = None) -> list[Event]:
+        opened_ns = self._heard_ns if since_ns is None else since_ns
         if not self._streamed or self._gap is not None:
             return []
         events: list[Event] = []
         if self._partial is not None:
-            events.append(GapClosed(self._partial, self._heard_ns))
+            events.append(GapClosed(self._partial, max(opened_ns, self._partial.opened_ns)))
             self._partial = None
-        self._gap = self._interval(self._heard_ns, cause)
+        self._gap = self._interval(opened_ns, cause)
         return [*events, self._gap, Interrupted(cause)]
 
     def _interval(self, opened_ns: int, cause: str) -> GapOpened:

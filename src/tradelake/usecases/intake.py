@@ -7,11 +7,11 @@ import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
-from tradelake.errors import Fatal, TradelakeError, Transient
+from tradelake.errors import Conflict, Fatal, TradelakeError, Transient
 from tradelake.feed.events import (
     STOP,
     Event,
@@ -28,6 +28,9 @@ from tradelake.market.records import channel_of
 from tradelake.ports import OPEN, Clock, Gap, GapLedger
 from tradelake.usecases.ingest import Batcher
 from tradelake.usecases.publish import Publisher
+
+_UNREAD_NS: Final = 1_000_000_000
+"""What the venue sent so shortly before may still be in the socket's buffers."""
 
 
 class Feed(Protocol):
@@ -94,6 +97,10 @@ class Intake:
         Makes the waiting times in seconds after the ledger failed.
     inherited : sequence of Gap
         Gaps an earlier run left open; they end with the first subscription of this one.
+    note_durable : callable, optional
+        Told, about once a second and from a thread, until when all that was received is durable;
+        None when the run ends in order. Whoever comes after a run that was killed opens a gap
+        there.
     final : bool
         The end of this run is the end of time: every bucket gets a last heartbeat that says so,
         and no gap begins.
@@ -110,6 +117,7 @@ class Intake:
         backoff: Callable[[], Iterator[float]],
         inherited: Sequence[Gap] = (),
         *,
+        note_durable: Callable[[int | None], None] = lambda _: None,
         final: bool = False,
     ) -> None:
         self.final = final
@@ -119,11 +127,14 @@ class Intake:
         self._batcher, self._publisher = batcher, publisher
         self._ledger, self._clock, self._backoff = ledger, clock, backoff
         self._inherited = list(inherited)
+        self._note_durable = note_durable
         self._missing: dict[str, list[str]] = {}
         self._errors: Counter[str] = Counter()
         self._gaps = 0
         self._reported = (clock.now_ns(), 0, 0)
         self._to_write: asyncio.Queue[Gap | None] = asyncio.Queue()
+        self._unwritten = 0
+        self._closed = asyncio.Event()
 
     def take(self, event: Event, now_ns: int) -> None:
         """Take one event of the session; actions of the shell are not among them."""
@@ -137,15 +148,15 @@ class Intake:
                 self._missing = {channel: list(lacks) for channel, lacks in event.missing.items()}
                 self._batcher.watermark.resume(now_ns)
                 for gap in self._inherited:
-                    self._to_write.put_nowait(replace(gap, closed_ns=now_ns))
+                    self._write_later(replace(gap, closed_ns=now_ns))
                 self._inherited = []
             case GapOpened(cause=cause) if cause == STOP and self.final:
                 pass
             case GapOpened():
                 self._gaps += 1
-                self._to_write.put_nowait(self._gap(event, OPEN))
+                self._write_later(self._gap(event, OPEN))
             case GapClosed():
-                self._to_write.put_nowait(self._gap(event.gap, event.closed_ns))
+                self._write_later(self._gap(event.gap, event.closed_ns))
             case Interrupted():
                 self.state = "interrupted"
                 self._batcher.watermark.hold(now_ns)
@@ -167,10 +178,32 @@ class Intake:
         """Write gaps to the ledger until :meth:`close` was called and all are written."""
         while (gap := await self._to_write.get()) is not None:
             await self._write(gap)
+            self._unwritten -= 1
 
     def close(self) -> None:
-        """Let :meth:`write_gaps` return when all gaps are written."""
+        """Let :meth:`write_gaps` return when all gaps are written, and :meth:`keep_noting`."""
         self._to_write.put_nowait(None)
+        self._closed.set()
+
+    async def keep_noting(self, every_s: float = 1.0) -> None:
+        """Note until when all is durable, while the feed streams, until :meth:`close` was called.
+
+        What cannot be noted leaves an earlier instant standing, and a wider gap after a crash.
+        """
+        while not self._closed.is_set():
+            if self.state == "streaming" and not self._unwritten and not self.full:
+                oldest_ns = self._batcher.oldest_ns()
+                durable_ns = self._clock.now_ns() if oldest_ns is None else oldest_ns
+                with contextlib.suppress(Transient, Conflict):
+                    await asyncio.to_thread(self._note_durable, durable_ns - _UNREAD_NS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await self._closed.wait()
+
+    async def end_in_order(self) -> None:
+        """Note that nothing is in hand and every gap is written."""
+        with contextlib.suppress(Transient, Conflict):
+            await asyncio.to_thread(self._note_durable, None)
 
     async def give_up(self, cause: str) -> None:
         """Write that from the oldest record in hand on, or from now, all may be missing.
@@ -220,6 +253,10 @@ class Intake:
             recent_ms=percentiles,
         )
 
+    def _write_later(self, gap: Gap) -> None:
+        self._unwritten += 1
+        self._to_write.put_nowait(gap)
+
     async def _write(self, gap: Gap) -> None:
         waits = self._backoff()
         while True:
@@ -234,6 +271,12 @@ class Intake:
         return Gap(
             self._venue, event.opened_ns, closed_ns, event.channels, event.symbols, event.cause
         )
+
+
+def unended_run(venue: str, durable_ns: int) -> Gap:
+    """Return the gap after a run that was killed: what it had in memory is missing, and since."""
+    cause = "restart: the run before did not end in order"
+    return Gap(venue, durable_ns, OPEN, CHANNELS, (EVERY_SYMBOL,), cause)
 
 
 async def run_ingester(
@@ -265,6 +308,7 @@ async def run_ingester(
     try:
         async with asyncio.TaskGroup() as group:
             ending = [group.create_task(publisher.run()), group.create_task(intake.write_gaps())]
+            group.create_task(intake.keep_noting())
             try:
                 await feed.run(intake, stop)
             except Fatal as error:
@@ -284,6 +328,7 @@ async def run_ingester(
         with contextlib.suppress(TradelakeError):
             await intake.give_up(f"stopped: {failure}")
         raise failure from refusal
+    await intake.end_in_order()
     intake.state = "stopped"
     if refusal is not None:
         raise refusal

@@ -1,4 +1,4 @@
-"""Fences, counted in DynamoDB."""
+"""Fences, counted in DynamoDB, and how far the run behind each came."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tradelake.adapters.aws.clients import client as make_client
 from tradelake.adapters.aws.clients import translate
+from tradelake.ports import Fence
 from tradelake.topology.stores import LEASES
 
 
@@ -30,8 +31,8 @@ class DynamoEpochs:
         self._table = table
         self._client = client or make_client("dynamodb")
 
-    def next_epoch(self, name: str) -> int:
-        """Return a number greater than every one handed out before for ``name``.
+    def next_fence(self, name: str) -> Fence:
+        """Return a fence whose epoch is greater than every one handed out before for ``name``.
 
         One atomic increment. A request whose answer is lost is sent again and skips a number.
 
@@ -48,8 +49,38 @@ class DynamoEpochs:
                 Key={LEASES.partition_key: {"S": name}},
                 UpdateExpression="ADD epoch :one",
                 ExpressionAttributeValues={":one": {"N": "1"}},
-                ReturnValues="UPDATED_NEW",
+                ReturnValues="ALL_NEW",
             )
         except (ClientError, BotoCoreError) as error:
             raise translate(error, f"next epoch of {name} in {self._table}") from error
-        return int(answer["Attributes"]["epoch"]["N"])
+        item = answer["Attributes"]
+        durable = item.get("durable")
+        return Fence(int(item["epoch"]["N"]), None if durable is None else int(durable["N"]))
+
+    def note_durable(self, name: str, epoch: int, durable_ns: int | None) -> None:
+        """Keep that all received before ``durable_ns`` is durable; None: the run ends in order.
+
+        Raises
+        ------
+        Conflict
+            A later fence was handed out.
+        Transient
+            DynamoDB does not answer.
+        Fatal
+            It refuses: no table, or no permission.
+        """
+        values = {":epoch": {"N": str(epoch)}}
+        if durable_ns is not None:
+            values[":durable"] = {"N": str(durable_ns)}
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key={LEASES.partition_key: {"S": name}},
+                UpdateExpression="REMOVE durable"
+                if durable_ns is None
+                else "SET durable = :durable",
+                ConditionExpression="epoch = :epoch",
+                ExpressionAttributeValues=values,
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise translate(error, f"durable of {name} in {self._table}") from error

@@ -1,9 +1,9 @@
 """A warm function process: one handler, one event a line. Standard library only.
 
 Arguments: path of the handler's file, name of the handler, name of the function. Standard input
-carries JSON lines ``{"request_id", "arn", "timeout_s", "event"}``; standard output
-carries the handler's log lines and, after each event, one
-line that starts with NUL: ``{"error": bool, "payload": ...}``.
+carries JSON lines ``{"request_id", "arn", "timeout_s", "event"}``; standard output carries the
+handler's log lines and, after each event, one line that starts with NUL:
+``{"error": bool, "payload": ...}``.
 """
 
 from __future__ import annotations
