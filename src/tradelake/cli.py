@@ -7,12 +7,16 @@ error.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
+import tempfile
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -22,7 +26,50 @@ from tradelake.errors import ConfigError, TradelakeError
 if TYPE_CHECKING:
     from tradelake.exchange.options import ExchangeOptions
 
-_FOLDER = click.Path(path_type=Path)
+
+class _Folder(click.Path):
+    """A folder's path; the empty one is refused, which would mean the working directory."""
+
+    name = "folder"
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401 - click's own
+        if not str(value).strip() or "\0" in str(value):
+            self.fail("expected a folder, found an empty name", param, ctx)
+        return super().convert(str(value), param, ctx)
+
+
+class _Number(click.FloatRange):
+    """A finite number in a range."""
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:  # noqa: ANN401 - click's own
+        number = super().convert(cast("float", value), param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"expected a finite number, found {value}", param, ctx)
+        return number
+
+
+_FOLDER = _Folder()
+_PORT = click.IntRange(0, 65535)
+_POSITIVE = _Number(0, min_open=True)
+_HOURS = _Number(0, 24 * 366, min_open=True)
+_STATES = {
+    "running": "its run goes on",
+    "failed": "its run failed or was interrupted",
+    "cut off": "its run was killed",
+}
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -43,7 +90,7 @@ def cli() -> None:
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(min=1),
+    type=_Number(1, 86_400),
     default=20.0,
     show_default=True,
     help="How long the playback lasts, about.",
@@ -64,6 +111,8 @@ def demo(
     """
     from tradelake.local.demo import DemoOptions, run_demo
 
+    if data is not None and not synthetic:
+        _check_recording(data, root)
     options = DemoOptions(
         root=root,
         data=data,
@@ -83,14 +132,18 @@ def demo(
     show_default=True,
     help="Folder of the embedded AWS; an earlier run in it is replaced.",
 )
-@click.option("--aws-port", type=int, default=0, help="Port of the AWS endpoint; 0: a free one.")
-@click.option("--kinesis-port", type=int, default=0, help="Port of the streams; 0: a free one.")
+@click.option("--aws-port", type=_PORT, default=0, help="Port of the AWS endpoint; 0: a free one.")
+@click.option("--kinesis-port", type=_PORT, default=0, help="Port of the streams; 0: a free one.")
 @click.option("--data", type=_FOLDER, help="Also play this recording through the pipeline.")
 @click.option("--synthetic", is_flag=True, help="Also play a synthetic market through it.")
 def up(root: Path, *, aws_port: int, kinesis_port: int, data: Path | None, synthetic: bool) -> None:
     """Run the embedded AWS until Ctrl-C and say how to reach it."""
     from tradelake.local.up import UpOptions, run_up
 
+    if data is not None and synthetic:
+        raise ConfigError("up: name a recording with --data or ask for --synthetic, not both")
+    if data is not None:
+        _check_recording(data, root)
     run_up(
         UpOptions(
             root=root,
@@ -124,7 +177,9 @@ def sql(query: str, root: Path, form: str) -> None:
     if state is None:
         raise ConfigError(f"no lake at {root}: run `tradelake demo` or name another --root")
     if state != "complete":
-        click.echo(f"note: the run in {root} is {state}; its lake may be incomplete", err=True)
+        click.echo(f"note: {root} is not complete: {_STATES[state]}", err=True)
+    if not query.isprintable() and any("\ud800" <= one <= "\udfff" for one in query):
+        raise ConfigError("SQL: the query is not valid UTF-8")
     show(wire_lake_reader(layout.variables()).sql(query), form)
 
 
@@ -133,17 +188,19 @@ def sql(query: str, root: Path, form: str) -> None:
 @click.option("--synthetic", is_flag=True, help="Play a synthetic market.")
 @click.option("--symbols", default="", help="Only these, comma-separated; synthetic: or how many.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Synthetic: the seed.")
-@click.option("--hours", type=float, default=1.0, show_default=True, help="Synthetic: market time.")
+@click.option(
+    "--hours", type=_HOURS, default=1.0, show_default=True, help="Synthetic: market time."
+)
 @click.option(
     "--activity",
-    type=float,
+    type=_POSITIVE,
     default=1.0,
     show_default=True,
     help="Synthetic: how often symbols trade; 1 is as thin as Alpaca's venue.",
 )
 @click.option("--sessions", default="", help="Recorded: sessions whose name contains one of these.")
-@click.option("--speed", type=float, help="Market seconds per second.")
-@click.option("--duration", type=float, help="Instead of --speed: seconds the playback lasts.")
+@click.option("--speed", type=_POSITIVE, help="Market seconds per second.")
+@click.option("--duration", type=_POSITIVE, help="Instead of --speed: seconds the playback lasts.")
 @click.option(
     "--start",
     type=click.Choice(["told", "at_once", "subscribed"]),
@@ -151,12 +208,12 @@ def sql(query: str, root: Path, form: str) -> None:
     show_default=True,
     help="When the playback begins.",
 )
-@click.option("--port", type=int, default=0, help="Port to listen on; 0: a free one.")
+@click.option("--port", type=_PORT, default=0, help="Port to listen on; 0: a free one.")
 @click.option("--key", default="demo-key", show_default=True, help="API key that is accepted.")
 @click.option("--secret", default="demo-secret", show_default=True, help="Its secret.")
 @click.option(
     "--rate-limit",
-    type=int,
+    type=click.IntRange(min=0),
     default=200,
     show_default=True,
     help="REST requests a minute; 0: no limit.",
@@ -204,6 +261,21 @@ def _exchange_options(
     )
 
 
+def _check_recording(data: Path, root: Path) -> None:
+    """Refuse a recording that cannot be played before anything is started or replaced.
+
+    Raises
+    ------
+    ConfigError
+        It is missing, empty or malformed, or lies in the folder that the run replaces.
+    """
+    from tradelake.exchange.recorded import RecordedMarket
+
+    if data.resolve().is_relative_to(root.resolve()):
+        raise ConfigError(f"{data} lies in {root}, which is replaced; name another --root")
+    RecordedMarket(data)
+
+
 def _split(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -225,12 +297,18 @@ def _project_root() -> Path:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; whatever goes wrong is one line and an exit code."""
     signal.signal(signal.SIGTERM, _end)
+    sys.excepthook = _unexpected
+    if sys.stdout is None:
+        _fail("standard output is closed", 1)
     try:
         cli.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
     except click.exceptions.Abort:
         _fail("interrupted", 130)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
     except KeyboardInterrupt:
@@ -242,11 +320,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        where = "" if error.filename is None else f": {error.filename}"
+        _fail(f"{error.strerror or error}{where}", 1)
 
 
 def _end(_number: int, _frame: object) -> None:
     """End as Ctrl-C does: blocks are left in order, so nothing is left running."""
     sys.exit(143)
+
+
+def _unexpected(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Say in one line what nobody foresaw; the traceback goes to a file that the line names."""
+    lines = traceback.format_exception(kind, error, trace)
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="tradelake-", suffix=".txt", delete=False, encoding="utf-8"
+        ) as file:
+            file.writelines(lines)
+        where = f"traceback in {file.name}"
+    except OSError:
+        where = "no room to keep the traceback"
+    said = " ".join(str(error).split())[:300]
+    sys.stderr.write(f"tradelake: unexpected {kind.__name__}: {said} ({where})\n")
 
 
 def _fail(message: str, code: int) -> None:

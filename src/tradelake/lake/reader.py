@@ -160,10 +160,10 @@ class LakeReader:
             connection.execute(f"SET allowed_directories = {folders!r}")
             connection.execute("SET enable_external_access = false")
             connection.execute("SET lock_configuration = true")
-            relation = connection.sql(query)
-            if relation is None:
-                raise ConfigError("SQL: expected one query that answers with rows")
-            return relation.to_arrow_table()
+            statements = connection.extract_statements(query)
+            if [one.type for one in statements] != [duckdb.StatementType.SELECT]:
+                raise ConfigError("SQL: expected one SELECT")
+            return connection.sql(statements[0]).to_arrow_table()
         except duckdb.Error as error:
             raise ConfigError(f"SQL: {str(error).splitlines()[0]}") from error
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -111,13 +112,16 @@ class Children:
         for process in alive:
             end(process)
         assert self._reaper.stdin is not None
-        self._reaper.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._reaper.stdin.close()
         self._reaper.wait()
 
     def _tell_reaper(self, line: str) -> None:
         assert self._reaper.stdin is not None
-        self._reaper.stdin.write(line + "\n")
-        self._reaper.stdin.flush()
+        # Without a reaper, because somebody killed it, children end with :meth:`close` alone.
+        with contextlib.suppress(BrokenPipeError):
+            self._reaper.stdin.write(line + "\n")
+            self._reaper.stdin.flush()
 
 
 def end(process: Process, grace_s: float = _GRACE_S) -> None:

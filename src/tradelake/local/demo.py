@@ -175,7 +175,7 @@ class _Demo:
             os.environ.update(runtime.variables)
             self._work(runtime, source)
         finally:
-            runtime.__exit__(None, None, None)
+            runtime.__exit__(*sys.exc_info())
 
     def _source(self) -> Source:
         target = self._layout.root / "alpaca"
@@ -189,10 +189,9 @@ class _Demo:
             client = ExchangeClient(url)
             self._outcome.description = client.status().source
             stage.detail = f"{source.kind} ({source.why}): {self._outcome.description}"
+            window = study_window(client.history(), self._options.history_days)
         self._stream(runtime, url)
         reader = wire_lake_reader(runtime.variables)
-        ranges = client.history()
-        window = study_window(ranges, self._options.history_days)
         self._load(runtime, url, window)
         studies = Studies(runtime, reader, window)
         with self._board.stage(TRAIN) as stage:
@@ -200,6 +199,7 @@ class _Demo:
         with self._board.stage(BACKTEST) as stage:
             self._outcome.study = studies.sweep(model, stage)
         with self._board.stage(RECONCILE) as stage:
+            runtime.check()
             self._reconcile(reader)
             stage.detail = self._verdict()
         with self._board.stage(REPORT) as stage:

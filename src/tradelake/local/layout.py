@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,7 +19,8 @@ ENVIRONMENT: Final = "local"
 DEFAULT_ROOT: Final = Path(".tradelake")
 _MARKER: Final = "tradelake.json"
 
-State = Literal["running", "complete", "failed"]
+State = Literal["running", "complete", "failed", "cut off"]
+"""How far the work in a folder is; ``cut off``: its run was killed and could not say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,30 +92,62 @@ class Layout:
         ConfigError
             Another run holds it, something else is there, or it cannot be written.
         """
-        lock = self.root.with_name(f"{self.root.name}.lock")
-        try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
-        except OSError as error:
-            raise ConfigError(f"cannot write {lock}: {error.strerror or error}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise ConfigError(
-                f"{self.root} is in use by another run; name another --root"
-            ) from None
+        descriptor = self._take_lock()
         try:
             self.prepare()
             try:
                 yield
             except BaseException:
-                self.mark("failed")
+                # Where even this cannot be written, "running" without a lock says the same.
+                with suppress(OSError):
+                    self.mark("failed")
                 raise
             self.mark("complete")
         finally:
-            lock.unlink(missing_ok=True)
+            self._lock.unlink(missing_ok=True)
             os.close(descriptor)
+
+    @property
+    def _lock(self) -> Path:
+        root = self.root.absolute()
+        if not root.name:
+            raise ConfigError(f"{root} cannot be replaced; name another folder")
+        return root.with_name(f"{root.name}.lock")
+
+    def _take_lock(self) -> int:
+        """Return a descriptor that holds the lock as long as it is open."""
+        lock = self._lock
+        while True:
+            try:
+                lock.parent.mkdir(parents=True, exist_ok=True)
+                descriptor = os.open(lock, os.O_CREAT | os.O_RDWR, 0o644)
+            except OSError as error:
+                raise ConfigError(f"cannot write {lock}: {error.strerror or error}") from error
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                raise ConfigError(
+                    f"{self.root} is in use by another run; name another --root"
+                ) from None
+            # The run before may have removed the file between our opening and locking it.
+            with suppress(FileNotFoundError):
+                if os.path.samestat(lock.stat(), os.fstat(descriptor)):
+                    return descriptor
+            os.close(descriptor)
+
+    def _locked(self) -> bool:
+        try:
+            descriptor = os.open(self._lock, os.O_RDONLY)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     def prepare(self) -> None:
         """Make an empty folder, in the place of an earlier one of ours.
@@ -149,4 +182,4 @@ class Layout:
             state: State = json.loads((self.root / _MARKER).read_text())["state"]
         except (OSError, ValueError, KeyError, TypeError):
             return None
-        return state
+        return "cut off" if state == "running" and not self._locked() else state

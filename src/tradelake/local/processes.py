@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -16,6 +20,7 @@ from tradelake.errors import ConfigError, Transient
 from tradelake.local.children import Children, end
 
 _READY: Final = '"ready"'
+_CULPRIT_S: Final = 0.5
 _NOT_INHERITED: Final = ("AWS_", "TRADELAKE_", "APCA_")
 
 
@@ -32,18 +37,25 @@ class Process:
         self.log = log
         self.child = child
         self._ready: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._said: deque[str] = deque(maxlen=1)
         self._pump = threading.Thread(target=self._copy, name=f"log-{name}", daemon=True)
         self._pump.start()
 
     def _copy(self) -> None:
         assert self.child.stdout is not None
-        with self.log.open("a", encoding="utf-8") as log:
-            for line in self.child.stdout:
-                log.write(line)
-                log.flush()
-                if _READY in line and line.startswith("{"):
-                    self._ready.put(json.loads(line))
+        self._keep("")
+        for line in self.child.stdout:
+            if line.strip():
+                self._said.append(line.strip())
+            self._keep(line)
+            if _READY in line and line.startswith("{"):
+                self._ready.put(json.loads(line))
         self._ready.put(None)
+
+    def _keep(self, line: str) -> None:
+        """Append to the log file; without one (a full disk) the process is still listened to."""
+        with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8") as log:
+            log.write(line)
 
     def wait_ready(self, timeout_s: float = 60.0) -> dict[str, Any]:
         """Return the ready line.
@@ -66,9 +78,16 @@ class Process:
     def last_line(self) -> str:
         """Return the last line of output, or what stands for it."""
         self._pump.join(timeout=2)
-        lines = self.log.read_text(encoding="utf-8", errors="replace").split("\n")
-        said = [line.strip() for line in lines if line.strip()]
-        return said[-1] if said else f"ended with code {self.child.poll()} and no word"
+        return self._said[-1] if self._said else f"ended with code {self.child.poll()} and no word"
+
+    def obituary(self) -> str:
+        """Return in one line how a process ended that nobody asked to end."""
+        code = self.child.wait()
+        how = (
+            f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        )
+        last = "" if code < 0 else f": {self.last_line()}"
+        return f"{self.name} {how}{last} (see {self.log})"
 
     def stop(self, timeout_s: float = 30.0) -> int:
         """End it with SIGTERM, after ``timeout_s`` with SIGKILL; return its exit code."""
@@ -112,6 +131,13 @@ class Processes:
     def died(self) -> Process | None:
         """Return a process that ended though nobody asked, or None."""
         return next((one for one in self._running if not one.running), None)
+
+    def culprit(self) -> Process | None:
+        """As :meth:`died`, but gives an end that shows as a refused connection time to be seen."""
+        deadline = time.monotonic() + _CULPRIT_S
+        while (dead := self.died()) is None and time.monotonic() < deadline:
+            time.sleep(_CULPRIT_S / 10)
+        return dead
 
     def stop(self, process: Process, timeout_s: float = 30.0) -> int:
         """End one process and forget it; return its exit code."""

@@ -42,8 +42,6 @@ def run_up(options: UpOptions) -> None:
     """
     layout = Layout(options.root)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: stop.set())
     console = Console(highlight=False)
     runtime_options = RuntimeOptions(
         layout=layout,
@@ -59,12 +57,14 @@ def run_up(options: UpOptions) -> None:
             _play(runtime, options, console)
         console.print("Ctrl-C ends it.", style="dim")
         sys.stdout.flush()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda _number, _frame: stop.set())
         while not stop.wait(_WATCH_S):
             runtime.check()
 
 
 def _play(runtime: Runtime, options: UpOptions, console: Console) -> None:
-    source = ["--data", str(options.data)] if options.data else ["--synthetic"]
+    source = ["--synthetic"] if options.data is None else ["--data", str(options.data.absolute())]
     process = runtime.start(
         "exchange", ["-m", "tradelake.cli", "exchange", *source, "--speed", "1", "--start", "told"]
     )
