@@ -8,6 +8,7 @@ published again after every minute.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -163,7 +164,9 @@ class BarBuilder:
         return state
 
     def add_trade(self, trade: Trade) -> None:
-        """Take a published trade."""
+        """Take a published trade; one without a positive price and size makes no bar."""
+        if not (0 < trade.price < math.inf and 0 < trade.size < math.inf):
+            return
         state = self._state(trade.symbol)
         minute = bar_open_ns(trade.ts_event, MINUTE_NS)
         if minute < self._minute:
@@ -172,9 +175,11 @@ class BarBuilder:
             state.cell(self._minute).add(trade)
 
     def add_quote(self, quote: Quote) -> None:
-        """Take a published quote."""
-        state = self._state(quote.symbol)
+        """Take a published quote; one without a positive midpoint makes no bar."""
         mid = (quote.bid + quote.ask) / 2
+        if not 0 < mid < math.inf:
+            return
+        state = self._state(quote.symbol)
         state.cell(self._minute).touch(mid)
         state.mid = mid
 

@@ -7,13 +7,14 @@ session. Sessions with trades, quotes and books are streamed, in time order.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from operator import attrgetter
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -43,10 +44,24 @@ def trade_id_of(symbol: str, text: str | None, ts_ns: int, row: int) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
+def _numbers(column: pa.ChunkedArray | pa.Array) -> list[float]:
+    """Values of a column; what is missing is sent as no number, as a faulty venue would."""
+    if column.null_count:
+        column = pc.fill_null(column.cast("float64"), math.nan)
+    values: list[float] = column.to_pylist()
+    return values
+
+
+def _columns(table: pa.Table, channel: str) -> Iterator[list[Any]]:
+    for name, kind in SCHEMAS[channel].items():
+        column = table.column(name)
+        yield _numbers(column) if kind == "double" else column.to_pylist()
+
+
 def _levels(column: pa.ChunkedArray) -> Iterator[list[Level]]:
     array = column.combine_chunks()
     flat = array.flatten()
-    prices, sizes = (flat.field(name).to_pylist() for name in ("price", "size"))
+    prices, sizes = (_numbers(pc.struct_field(flat, name)) for name in ("price", "size"))
     levels: list[Level] = list(zip(prices, sizes, strict=True))
     offsets = array.offsets.to_numpy()
     for start, stop in pairwise((offsets - offsets[0]).tolist()):
@@ -54,17 +69,15 @@ def _levels(column: pa.ChunkedArray) -> Iterator[list[Level]]:
 
 
 def _trades(table: pa.Table, first_row: int) -> Iterator[Tick]:
-    columns = (table.column(name).to_pylist() for name in SCHEMAS["trades"])
-    for row, (symbol, ts, price, size, side, name) in enumerate(
-        zip(*columns, strict=True), first_row
-    ):
+    columns = zip(*_columns(table, "trades"), strict=True)
+    for row, (symbol, ts, price, size, side, name) in enumerate(columns, first_row):
         trade_id = trade_id_of(symbol, name, ts, row)
         yield Trade(symbol, ts, 0, trade_id, price, size, _SIDES.get(side, ""))
 
 
 def _quotes(table: pa.Table, _first_row: int) -> Iterator[Tick]:
-    columns = (table.column(name).to_pylist() for name in SCHEMAS["quotes"])
-    for symbol, ts, bid, bid_size, ask, ask_size in zip(*columns, strict=True):
+    columns = zip(*_columns(table, "quotes"), strict=True)
+    for symbol, ts, bid, bid_size, ask, ask_size in columns:
         yield Quote(symbol, ts, 0, bid, bid_size, ask, ask_size)
 
 

@@ -39,8 +39,8 @@ def check_file(path: Path, kind: str) -> pq.FileMetaData:
     Raises
     ------
     ConfigError
-        It is no Parquet file, or a column is missing or of another type; the message names file,
-        column, expected and found.
+        It is no Parquet file, a column is missing or of another type, or a row has no symbol or
+        time; the message names file, column, expected and found.
     """
     try:
         parquet = pq.ParquetFile(path)
@@ -57,4 +57,21 @@ def check_file(path: Path, kind: str) -> pq.FileMetaData:
             found = _type_name(schema.field(name).type)
             if found != expected and found != "null":
                 raise ConfigError(f"{path}: expected column {name} of {expected}; found {found}")
+        _check_keys(path, parquet.metadata)
         return parquet.metadata
+
+
+def _check_keys(path: Path, metadata: pq.FileMetaData) -> None:
+    """Refuse rows without a symbol or a time, as far as the file's statistics tell."""
+    for group in range(metadata.num_row_groups):
+        row_group = metadata.row_group(group)
+        for position in range(row_group.num_columns):
+            column = row_group.column(position)
+            found = column.statistics
+            if column.path_in_schema not in _SYMBOL or found is None or not found.has_null_count:
+                continue
+            if found.null_count:
+                raise ConfigError(
+                    f"{path}: expected {column.path_in_schema} in every row;"
+                    f" found {found.null_count} rows without it"
+                )
