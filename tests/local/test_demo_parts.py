@@ -11,10 +11,10 @@ from rich.console import Console
 
 from tradelake.errors import ConfigError, Fatal, InsufficientData
 from tradelake.local.board import Board
-from tradelake.local.closing import account_table
-from tradelake.local.demo import study_window
+from tradelake.local.demo.closing import account_table
+from tradelake.local.demo.run import study_window
+from tradelake.local.demo.sources import choose_source
 from tradelake.local.exchange_client import HistoryRange
-from tradelake.local.sources import choose_source
 from tradelake.local.tabular import show
 from tradelake.usecases.reconcile import Line
 

@@ -6,17 +6,15 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from tradelake.adapters.system import code_version
 from tradelake.lake.reader import TableFacts
-from tradelake.local.studies import SEED, TIMEFRAME
+from tradelake.local.demo.outcome import Outcome
+from tradelake.local.demo.studies import SEED, TIMEFRAME
 from tradelake.research import report
 from tradelake.usecases.sweeps import RunResult
 from tradelake.usecases.train import RegisteredModel
-
-if TYPE_CHECKING:
-    from tradelake.local.demo import Outcome
 
 BUDGET_P99_MS: Final = 50.0
 """The user's floor for receipt to durable."""

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -25,20 +25,21 @@ from tradelake.errors import InsufficientData
 from tradelake.lake.audit import LakeAuditor
 from tradelake.lake.reader import LakeReader
 from tradelake.local.board import Board
-from tradelake.local.closing import account_table, farewell
-from tradelake.local.demo_report import build_report
+from tradelake.local.demo.closing import account_table, farewell
+from tradelake.local.demo.outcome import Outcome
+from tradelake.local.demo.report import build_report
+from tradelake.local.demo.sources import Source, choose_source
+from tradelake.local.demo.studies import Studies
 from tradelake.local.exchange_client import ExchangeClient, HistoryRange
 from tradelake.local.ingesting import IngesterHealth, Ingesting
 from tradelake.local.layout import ENVIRONMENT, Layout
 from tradelake.local.runtime import Runtime, RuntimeOptions
-from tradelake.local.sources import Source, choose_source
-from tradelake.local.studies import Studies, Study
 from tradelake.market.channels import HISTORY
 from tradelake.market.symbols import base_asset
 from tradelake.market.timeframes import timeframe_ns
 from tradelake.topology import names
 from tradelake.usecases.load_history import HistoryRequest, Loaded, load_history
-from tradelake.usecases.reconcile import Line, reconcile
+from tradelake.usecases.reconcile import reconcile
 
 START: Final = "Start the embedded AWS"
 OPEN: Final = "Open the exchange"
@@ -70,26 +71,6 @@ class DemoOptions:
     synthetic: bool = False
     playback_s: float = 20.0
     history_days: int = 120
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What the stages found, gathered for the account, the report and the last line."""
-
-    source: Source | None = None
-    description: str = ""
-    sent: dict[tuple[str, str], int] = field(default_factory=dict)
-    health: IngesterHealth = field(default_factory=IngesterHealth)
-    stream_s: float = 0.0
-    history: Loaded = field(default_factory=Loaded)
-    study: Study | None = None
-    lines: list[Line] = field(default_factory=list)
-
-    @property
-    def durable(self) -> int:
-        """Points acknowledged by the stream, or committed to the lake by the history load."""
-        loaded = self.history
-        return self.health.acknowledged_records + loaded.rows + loaded.quarantined
 
 
 def run_demo(options: DemoOptions) -> int:
