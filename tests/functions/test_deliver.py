@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import base64
 
-import pytest
-
 from tradelake.errors import Transient
-from tradelake.lake.catalog import LakeCatalog
 from tradelake.lake.reader import LakeReader
 from tradelake.lake.writer import IcebergWriter
 from tradelake.market.records import Trade, Unreadable
 from tradelake.ports import Received
-from tradelake.settings import LakeSettings
 from tradelake.stream.envelope import Batch, encode_batch
 from tradelake.usecases.deliver import deliver_records
 
 TS = 1_700_000_000_000_000_000
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    settings = LakeSettings(
-        environment="test",
-        catalog_uri=f"sqlite:///{tmp_path}/catalog.db",
-        warehouse=str(tmp_path / "warehouse"),
-    )
-    lake = LakeCatalog(settings)
-    lake.ensure_tables()
-    yield lake
-    lake.close()
 
 
 def record(seq, *records):

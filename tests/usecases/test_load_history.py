@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
-from tradelake.lake.catalog import LakeCatalog
 from tradelake.lake.reader import LakeReader
 from tradelake.lake.writer import IcebergWriter
 from tradelake.market.records import Bar
-from tradelake.settings import LakeSettings
 from tradelake.usecases.load_history import HistoryRequest, load_history
 
 MINUTE = 60_000_000_000
@@ -45,19 +41,6 @@ class Pages:
                     yield page
                     page = []
             yield page
-
-
-@pytest.fixture
-def catalog(tmp_path):
-    lake = LakeCatalog(
-        LakeSettings(
-            environment="test",
-            catalog_uri=f"sqlite:///{tmp_path}/catalog.db",
-            warehouse=str(tmp_path / "warehouse"),
-        )
-    )
-    yield lake
-    lake.close()
 
 
 def request(minutes):

@@ -10,8 +10,6 @@ tells how far they are.
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import itertools
 import json
 import os
 import signal
@@ -20,41 +18,19 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from tradelake.adapters.aws.clients import client
 from tradelake.errors import ConfigError
+from tradelake.local.handlers import Handler, LambdaContext, import_handler
 from tradelake.local.mapping import EventSourceMapping, MappingOptions, policy_of
 from tradelake.local.mapping_reader import Invoke
 from tradelake.local.mapping_state import Checkpoints
 from tradelake.topology import functions, names
 
 _STATUS_S: Final = 0.2
-_LOADS: Final = itertools.count()
-
-Handler = Callable[[dict[str, Any], object], object]
-
-
-@dataclass(frozen=True, slots=True)
-class LambdaContext:
-    """What Lambda hands a handler beside the event."""
-
-    function_name: str
-    aws_request_id: str
-    memory_limit_in_mb: int
-    invoked_function_arn: str
-    timeout_s: float
-    function_version: str = "$LATEST"
-    log_group_name: str = "local"
-    log_stream_name: str = "local"
-    started_s: float = field(default_factory=time.monotonic)
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Return milliseconds until the function's time-out; never negative."""
-        left_s = self.started_s + self.timeout_s - time.monotonic()
-        return max(int(left_s * 1000), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,31 +68,20 @@ class WorkerOptions:
 
 
 def load_handler(path: Path) -> Handler:
-    """Run a handler file as a module of its own and return its ``handler``.
+    """Return the handler of a file.
 
     Raises
     ------
     ConfigError
         The file is missing, raises while it is loaded, or has no ``handler``; one line.
     """
-    name = f"tradelake_function_{path.parent.name}_{next(_LOADS)}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise ConfigError(f"function worker: expected a handler at {path}")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        return import_handler(path)
     except Exception as error:
-        del sys.modules[name]
         reason = " ".join(str(error).split())
         raise ConfigError(
             f"function worker: {path} cannot be loaded: {type(error).__name__}: {reason}"
         ) from error
-    handler = getattr(module, "handler", None)
-    if not callable(handler):
-        raise ConfigError(f"function worker: {path} has no function named handler")
-    return handler  # type: ignore[no-any-return]
 
 
 class FunctionWorker:
@@ -205,7 +170,11 @@ class FunctionWorker:
 
         def invoke(event: dict[str, Any], request_id: str) -> object:
             context = LambdaContext(
-                self._name, request_id, function.memory_mb, self._arn, float(function.timeout_s)
+                self._name,
+                request_id,
+                self._arn,
+                float(function.timeout_s),
+                function.memory_mb,
             )
             try:
                 return handler(event, context)

@@ -1,3 +1,5 @@
+"""Fixtures that several packages' tests use."""
+
 from __future__ import annotations
 
 import pytest
@@ -8,6 +10,7 @@ from tradelake.settings import LakeSettings
 
 @pytest.fixture
 def catalog(tmp_path):
+    """A lake in a folder, with every table of the topology."""
     settings = LakeSettings(
         environment="test",
         catalog_uri=f"sqlite:///{tmp_path}/catalog.db",
