@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from tradelake.exchange.options import ExchangeOptions
 
 
+class _Terminated(SystemExit):
+    """SIGTERM came."""
+
+
 class _Folder(click.Path):
     """A folder's path; the empty one is refused, which would mean the working directory."""
 
@@ -109,10 +113,11 @@ def demo(
 
     Ends with one JSON line; exits 1 when a point is unexplained or double, or a sweep failed.
     """
-    from tradelake.local.demo import DemoOptions, run_demo
-
     if data is not None and not synthetic:
         _check_recording(data, root)
+    from tradelake.local.demo import DemoOptions, run_demo
+
+    _forget_accounts()
     options = DemoOptions(
         root=root,
         data=data,
@@ -138,12 +143,13 @@ def demo(
 @click.option("--synthetic", is_flag=True, help="Also play a synthetic market through it.")
 def up(root: Path, *, aws_port: int, kinesis_port: int, data: Path | None, synthetic: bool) -> None:
     """Run the embedded AWS until Ctrl-C and say how to reach it."""
-    from tradelake.local.up import UpOptions, run_up
-
     if data is not None and synthetic:
         raise ConfigError("up: name a recording with --data or ask for --synthetic, not both")
     if data is not None:
         _check_recording(data, root)
+    from tradelake.local.up import UpOptions, run_up
+
+    _forget_accounts()
     run_up(
         UpOptions(
             root=root,
@@ -172,6 +178,7 @@ def sql(query: str, root: Path, form: str) -> None:
     from tradelake.local.layout import Layout
     from tradelake.local.tabular import show
 
+    _forget_accounts()
     layout = Layout(root)
     state = layout.marked()
     if state is None:
@@ -261,6 +268,12 @@ def _exchange_options(
     )
 
 
+def _forget_accounts() -> None:
+    """Drop what the shell says of AWS: no local command may reach, or stumble over, an account."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+
+
 def _check_recording(data: Path, root: Path) -> None:
     """Refuse a recording that cannot be played before anything is started or replaced.
 
@@ -302,8 +315,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail("standard output is closed", 1)
     try:
         cli.main(args=list(sys.argv[1:] if arguments is None else arguments), standalone_mode=False)
-    except click.exceptions.Abort:
-        _fail("interrupted", 130)
+    except _Terminated:
+        _fail("ended by SIGTERM; nothing is left running", 143)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -311,7 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except click.ClickException as error:
         _fail(error.format_message(), 2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.exceptions.Abort):
         _fail("interrupted; nothing is left running", 130)
     except ConfigError as error:
         _fail(str(error), 2)
@@ -328,7 +341,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _end(_number: int, _frame: object) -> None:
     """End as Ctrl-C does: blocks are left in order, so nothing is left running."""
-    sys.exit(143)
+    raise _Terminated(143)
 
 
 def _unexpected(

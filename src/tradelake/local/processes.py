@@ -21,6 +21,8 @@ from tradelake.local.children import Children, end
 
 _READY: Final = '"ready"'
 _CULPRIT_S: Final = 0.5
+_REFUSED: Final = 2
+"""Exit code of our processes for wrong settings."""
 _NOT_INHERITED: Final = ("AWS_", "TRADELAKE_", "APCA_")
 
 
@@ -63,16 +65,18 @@ class Process:
         Raises
         ------
         ConfigError
-            The process ended instead; the message is its last line.
+            The process refused its settings; the message is its last line.
         Transient
-            It did not become ready in time.
+            It ended otherwise, or did not become ready in time.
         """
         try:
             ready = self._ready.get(timeout=timeout_s)
         except queue.Empty:
             raise Transient(f"{self.name} was not ready after {timeout_s:g} s") from None
         if ready is None:
-            raise ConfigError(f"{self.name}: {self.last_line()}")
+            if self.child.wait() != _REFUSED:
+                raise Transient(self.obituary())
+            raise ConfigError(f"{self.name}: {self.last_line().removeprefix('tradelake: ')}")
         return ready
 
     def last_line(self) -> str:

@@ -10,7 +10,13 @@ from typing import Final
 
 REGION: Final = "us-east-1"
 ACCOUNT: Final = "123456789012"
-CREDENTIALS: Final = {"AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local"}
+CREDENTIALS: Final = {
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    # Nor may the user's files name a profile, or an endpoint for one service.
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+}
 
 NOT_INHERITED: Final = ("AWS_", "MOTO_")
 
