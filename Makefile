@@ -32,10 +32,10 @@ demo: $(STAMP)  ## the main job on the embedded AWS: exchange, lake, model, back
 	@$(BIN)/tradelake demo $(DEMO_ARGS)
 
 test: $(STAMP)  ## the test suite (parallel, under 15 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(STAMP) $(NODE_STAMP)  ## the slow tests too
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
 
 check: $(STAMP)  ## ruff, mypy strict, import rules, dependencies
 	@$(BIN)/ruff format --check .
