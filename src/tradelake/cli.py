@@ -72,7 +72,7 @@ _HOURS = _Number(0, 24 * 366, min_open=True)
 _STATES = {
     "running": "its run goes on",
     "failed": "its run failed or was interrupted",
-    "cut off": "its run was killed",
+    "cut off": "its run was cut off",
 }
 
 

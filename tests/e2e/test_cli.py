@@ -99,6 +99,7 @@ def recording(folder: Path, schema: pa.Schema = TRADES, **columns: list[object])
         (["demo", "--data", ""], ["--data", "empty"]),
         (["demo", "--root", ""], ["--root", "empty"]),
         (["demo", "--synthetic", "--root", "/"], ["/ cannot be replaced"]),
+        (["demo", "--synthetic", "--root", "a#b"], ["a#b", "path without"]),
         (["demo", "--synthetic", "--root", "/proc/nowhere/x"], ["cannot write", "/proc/nowhere"]),
         (["up", "--kinesis-port", "70000"], ["--kinesis-port", "65535"]),
         (["up", "--synthetic", "--data", "."], ["not both"]),
@@ -312,7 +313,7 @@ def test_sql_says_so_when_the_output_does_not_fit(lake, form):
     assert done.stderr == "tradelake: No space left on device\n"
 
 
-@pytest.mark.parametrize(("state", "word"), [("failed", "interrupted"), ("running", "was killed")])
+@pytest.mark.parametrize(("state", "word"), [("failed", "interrupted"), ("running", "was cut off")])
 def test_sql_says_that_a_run_is_not_complete(state, word, tmp_path):
     layout = Layout(tmp_path / "root")
     layout.prepare()

@@ -78,6 +78,7 @@ def test_demo_writes_a_report_with_a_verdict(demo):
 
 def test_demo_leaves_a_complete_lake_that_answers_sql(demo):
     assert Layout(demo.root).marked() == "complete"
+    assert [path.name for path in demo.root.parent.iterdir()] == [demo.root.name]
     query = "SELECT symbol, count(*) AS n FROM trades GROUP BY 1"
     done = run("sql", "--root", demo.root, "--format", "csv", query)
     assert (done.returncode, done.stderr) == (0, "")

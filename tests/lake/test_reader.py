@@ -82,10 +82,10 @@ def test_sql_answers_over_every_table_even_an_empty_one(catalog):
     ("query", "message"),
     [
         ("SELEC 1", "syntax error"),
-        ("SET threads = 1", "expected one query|locked"),
+        ("SET threads = 1", "expected one SELECT"),
         ("SELECT * FROM nothing", "nothing"),
         ("SELECT * FROM read_csv('/etc/passwd')", "Permission Error|not allowed|disabled"),
-        ("COPY (SELECT 1) TO '/tmp/tradelake-should-not-exist.csv'", "Permission|disabled|allowed"),
+        ("COPY (SELECT 1) TO '/tmp/tradelake-should-not-exist.csv'", "expected one SELECT"),
     ],
 )
 def test_sql_refuses_with_one_clear_line_when_the_query_is_wrong(catalog, query, message):

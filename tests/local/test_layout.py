@@ -8,10 +8,10 @@ from tradelake.errors import ConfigError
 from tradelake.local.layout import Layout
 
 
-def test_prepare_makes_an_empty_folder_that_says_it_is_running(tmp_path):
+def test_prepare_makes_an_empty_folder_that_is_cut_off_while_no_run_holds_it(tmp_path):
     layout = Layout(tmp_path / "a")
     layout.prepare()
-    assert layout.marked() == "running"
+    assert layout.marked() == "cut off"
     assert layout.logs.is_dir()
 
 
@@ -22,7 +22,7 @@ def test_prepare_replaces_an_earlier_run(tmp_path):
     layout.mark("complete")
     layout.prepare()
     assert not (layout.root / "old").exists()
-    assert layout.marked() == "running"
+    assert layout.marked() == "cut off"
 
 
 def test_prepare_refuses_a_folder_with_files_that_are_not_ours(tmp_path):

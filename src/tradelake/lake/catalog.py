@@ -93,7 +93,8 @@ def _open(settings: LakeSettings) -> Catalog:
         return SqlCatalog(
             "lake",
             uri=settings.catalog_uri,
-            warehouse=folder.absolute().as_uri(),
+            # Not as_uri(): pyiceberg takes the escapes of blanks and accents for names.
+            warehouse=f"file://{folder.absolute()}",
             pool_pre_ping="false",
         )
     if settings.catalog_uri == "glue":

@@ -18,6 +18,8 @@ from tradelake.topology import names, stores
 ENVIRONMENT: Final = "local"
 DEFAULT_ROOT: Final = Path(".tradelake")
 _MARKER: Final = "tradelake.json"
+_REFUSED: Final = frozenset("#?*[]\n")
+"""What means something else in the location of a table or in a file pattern."""
 
 State = Literal["running", "complete", "failed", "cut off"]
 """How far the work in a folder is; ``cut off``: its run was killed and could not say so."""
@@ -110,6 +112,10 @@ class Layout:
     @property
     def _lock(self) -> Path:
         root = self.root.absolute()
+        if set(str(root)) & _REFUSED:
+            raise ConfigError(
+                f"{root}: expected a path without any of {' '.join(sorted(_REFUSED))}"
+            )
         if not root.name:
             raise ConfigError(f"{root} cannot be replaced; name another folder")
         return root.with_name(f"{root.name}.lock")

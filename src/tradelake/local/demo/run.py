@@ -212,7 +212,7 @@ class _Demo:
             def progress(status: object, health: IngesterHealth) -> None:
                 stage.done = getattr(status, "progress", None)
                 stage.detail = f"{getattr(status, 'total_sent', 0):,} points sent"
-                self._board.flow["sent"] = f"{getattr(status, 'total_sent', 0):,}"
+                self._board.flow["points sent"] = f"{getattr(status, 'total_sent', 0):,}"
                 self._board.flow["durable"] = f"{health.acknowledged_records:,}"
                 show()
 
@@ -234,8 +234,10 @@ class _Demo:
 
     def _show_flow(self, runtime: Runtime, health: IngesterHealth) -> None:
         self._board.flow["durable"] = f"{health.acknowledged_records:,}"
+        first = next(iter(runtime.workers))
         for name, status in runtime.status().items():
-            self._board.flow[f"{name} (batches)"] = f"{status.records:,}"
+            label = f"batches: {name}" if name == first else name
+            self._board.flow[label] = f"{status.records:,}"
 
     def _load(self, runtime: Runtime, url: str, window: HistoryRequest) -> None:
         days = (window.end_ns - window.start_ns) // _DAY_NS
