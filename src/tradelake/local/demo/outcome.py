@@ -21,6 +21,7 @@ class Outcome:
     health: IngesterHealth = field(default_factory=IngesterHealth)
     stream_s: float = 0.0
     history: Loaded = field(default_factory=Loaded)
+    history_s: float = 0.0
     study: Study | None = None
     lines: list[Line] = field(default_factory=list)
 

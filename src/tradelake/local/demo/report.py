@@ -92,7 +92,7 @@ def _throughput(outcome: Outcome) -> report.Throughput:
         points_sent=sum(line.sent for line in outcome.lines),
         points_durable=outcome.durable,
         rows_stored=sum(line.stored for line in outcome.lines),
-        seconds=outcome.stream_s,
+        seconds=outcome.stream_s + outcome.history_s,
         p50_ms=latency.get("p50"),
         p99_ms=latency.get("p99"),
         budget_p99_ms=BUDGET_P99_MS,

@@ -250,8 +250,10 @@ class _Demo:
 
             history = wire_history(runtime.variables, url, window.venue)
             lake = wire_lake_writer(runtime.variables)
+            began = time.monotonic()
             loaded = load_history(window, history, lake, SystemClock(), progress)
             self._outcome.history = loaded
+            self._outcome.history_s = time.monotonic() - began
             stage.detail = f"{sum(loaded.served.values()):,} minute bars of "
             stage.detail += f"{', '.join(window.symbols)}, {days} days"
 
