@@ -15,8 +15,8 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import click
 
@@ -309,7 +309,9 @@ def _project_root() -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; whatever goes wrong is one line and an exit code."""
-    signal.signal(signal.SIGTERM, _end)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    signal.signal(signal.SIGALRM, _end_again)
     sys.excepthook = _unexpected
     if sys.stdout is None:
         _fail("standard output is closed", 1)
@@ -339,15 +341,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(f"{error.strerror or error}{where}", 1)
 
 
-def _end(_number: int, _frame: object) -> None:
-    """End as Ctrl-C does: blocks are left in order, so nothing is left running."""
+_ASKED: list[int] = []
+"""Signals that asked this process to end; a signal's state belongs to the process anyway."""
+_AGAIN_S = 3.0
+
+
+def _end_again(_number: int, frame: FrameType | None) -> None:
+    """Ask once more, unless blocks are being left: a library's callback may have lost the first."""
+    while frame is not None:
+        if frame.f_code.co_name in {"__exit__", "close"}:
+            return
+        frame = frame.f_back
+    _raise_for(_ASKED[-1])
+
+
+def _raise_for(number: int) -> None:
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise _Terminated(143)
+
+
+def _end(number: int, _frame: object) -> None:
+    """End as an exception does: blocks are left in order, so nothing is left running."""
+    _ASKED.append(number)
+    signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+    _raise_for(number)
 
 
 def _unexpected(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Say in one line what nobody foresaw; the traceback goes to a file that the line names."""
+    if _ASKED:
+        _leave()
     lines = traceback.format_exception(kind, error, trace)
     try:
         with tempfile.NamedTemporaryFile(
@@ -361,7 +387,25 @@ def _unexpected(
     sys.stderr.write(f"tradelake: unexpected {kind.__name__}: {said} ({where})\n")
 
 
+def _leave() -> NoReturn:
+    """Say that a signal ended it and exit at once; every block was left before.
+
+    A ``KeyboardInterrupt`` that passed through ``exec`` makes CPython die of SIGINT at its end,
+    handled or not, so its end is not waited for.
+    """
+    if _ASKED[-1] == signal.SIGINT:
+        message, code = "interrupted; nothing is left running", 130
+    else:
+        message, code = "ended by SIGTERM; nothing is left running", 143
+    click.echo(f"tradelake: {message}", err=True)
+    sys.stdout.flush()
+    os._exit(code)
+
+
 def _fail(message: str, code: int) -> None:
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    if _ASKED:
+        _leave()
     one_line = " ".join(message.split())
     click.echo(f"tradelake: {one_line}", err=True)
     sys.exit(code)
