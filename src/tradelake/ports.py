@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
+
+import msgspec
 
 from tradelake.market.arrays import BarArrays
-from tradelake.market.records import Bar
+from tradelake.market.records import Bar, Record
 from tradelake.stream.envelope import Batch
 from tradelake.topology.tables import Table
 
@@ -216,10 +218,58 @@ class EpochStore(Protocol):
 OPEN: Final = 0
 """``closed_ns`` of a gap that lasts."""
 
+FillStatus = Literal["waiting", "filling", "filled", "unrecoverable"]
+
+
+class ChannelFill(msgspec.Struct, frozen=True, kw_only=True):
+    """How far one channel of a gap was fetched again.
+
+    Parameters
+    ----------
+    status : str
+        ``waiting`` for the gap's end or its turn, ``filling``, ``filled``: all the venue has of the
+        interval is on the backfill stream, ``unrecoverable``: the venue keeps no history of it.
+    cursor : str
+        Where to go on, opaque; empty at the start and at the end.
+    fetched : dict of str to int
+        Records put on the backfill stream by symbol; most are duplicates of what was there.
+    """
+
+    status: FillStatus = "waiting"
+    cursor: str = ""
+    fetched: dict[str, int] = {}
+
+
+class Fill(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done about a gap.
+
+    Parameters
+    ----------
+    channels : dict of str to ChannelFill
+        By channel; a channel that is not there waits.
+    epoch : int
+        Epoch of the backfill lane's batches for this gap; -1 before the first.
+    last_seq : dict of str to int
+        By bucket, the ``seq`` of the last batch put.
+    settled : bool
+        Every bar that overlaps the gap was rebuilt from the filled lake.
+    """
+
+    channels: dict[str, ChannelFill] = {}
+    epoch: int = -1
+    last_seq: dict[str, int] = {}
+    settled: bool = False
+
+
+NOTHING_FILLED: Final = Fill()
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """An interval in which data may be missing; ``closed_ns`` is ``OPEN`` while it lasts."""
+    """An interval in which data may be missing; ``closed_ns`` is ``OPEN`` while it lasts.
+
+    ``fill`` is the backfill's own account; whoever opens or closes a gap leaves it alone.
+    """
 
     venue: str
     opened_ns: int
@@ -227,17 +277,39 @@ class Gap:
     channels: tuple[str, ...]
     symbols: tuple[str, ...]
     cause: str
+    fill: Fill = NOTHING_FILLED
 
 
 class GapLedger(Protocol):
-    """Keeps gaps until they are closed by backfill or marked unrecoverable."""
+    """Keeps every gap for ever, with what was done about it."""
 
     def record(self, gap: Gap) -> None:
-        """Write a gap; the same (venue, opened_ns) is replaced."""
+        """Write interval and cause of a gap; (venue, opened_ns, cause) names it, ``fill`` stays."""
+        ...
+
+    def note_fill(self, gap: Gap, fill: Fill) -> None:
+        """Replace what was done about ``gap``.
+
+        Raises
+        ------
+        Conflict
+            It is not ``gap.fill`` any more: somebody else works on it.
+        """
         ...
 
     def gaps(self) -> list[Gap]:
         """Every gap, oldest first."""
+        ...
+
+
+class Stage(Protocol):
+    """A step every received frame's records pass in the ingester, before they are batched.
+
+    Steps keep state, never wait, and never drop a record: what is odd is flagged.
+    """
+
+    def process(self, records: Sequence[Record], now_ns: int) -> Sequence[Record]:
+        """Return the records to go on with: the same, flagged, or with others added."""
         ...
 
 

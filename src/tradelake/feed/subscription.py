@@ -69,6 +69,18 @@ class Subscription:
         return not any(getattr(acknowledged, _ATTRIBUTES[channel]) for channel in self.channels)
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a running subscription: channels and symbols to add, drop, or ask for anew.
+
+    ``renew`` drops and adds again, so that the venue sends the books' resets once more.
+    """
+
+    add: Subscription | None = None
+    drop: Subscription | None = None
+    renew: Subscription | None = None
+
+
 def authentication(credentials: Credentials, encoding: Encoding) -> str | bytes:
     """Return the message that authenticates."""
     return _encode(

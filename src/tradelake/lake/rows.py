@@ -12,7 +12,17 @@ import pyarrow as pa
 from tradelake.errors import InvalidData
 from tradelake.lake.schemas import arrow_schema
 from tradelake.market.channels import HISTORY
-from tradelake.market.records import Bar, BookUpdate, Quote, Record, Rejected, Trade
+from tradelake.market.records import (
+    Bar,
+    BookSnapshot,
+    BookUpdate,
+    Derived,
+    Instrument,
+    Quote,
+    Record,
+    Rejected,
+    Trade,
+)
 from tradelake.market.timeframes import timeframe_ns
 from tradelake.stream.envelope import Batch
 from tradelake.topology import tables
@@ -65,12 +75,15 @@ def to_arrow(table: tables.Table, columns: dict[str, Sequence[Any]]) -> pa.Table
 def records_to_arrow(table: tables.Table, batches: Iterable[Batch]) -> pa.Table:
     """Return the rows of ``batches`` that belong to ``table``, in order, with transport stamp."""
     render = _RENDER[table.name]
+    flagged = "flags" in table.column_names()
     rows: list[tuple[Any, ...]] = []
     for batch in batches:
         stamp = (batch.lane, batch.epoch, batch.bucket, batch.seq)
         venue = batch.venue
         rows.extend(
-            (venue, *render(record), *stamp)
+            (venue, *render(record), *stamp, getattr(record, "flags", "") or None)
+            if flagged
+            else (venue, *render(record), *stamp)
             for record in batch.records
             if _TABLES.get(type(record)) is table
         )
@@ -157,6 +170,46 @@ def _available_ns(record: Bar) -> int:
     return end_ns if record.channel == HISTORY else max(end_ns, record.ts_ingest)
 
 
+def _snapshot(record: BookSnapshot) -> tuple[Any, ...]:
+    return (
+        record.symbol,
+        _micros(record.ts_event),
+        record.ts_event,
+        record.ts_ingest,
+        [{"price": price, "size": size} for price, size in record.bids],
+        [{"price": price, "size": size} for price, size in record.asks],
+        record.updates,
+    )
+
+
+def _instrument(record: Instrument) -> tuple[Any, ...]:
+    return (
+        record.symbol,
+        _micros(record.ts_event),
+        record.ts_event,
+        record.ts_ingest,
+        record.event,
+        record.status,
+        record.tradable,
+        record.min_order_size,
+        record.min_trade_increment,
+        record.price_increment,
+        record.renamed_to or None,
+    )
+
+
+def _derived(record: Derived) -> tuple[Any, ...]:
+    return (
+        record.symbol,
+        _micros(record.ts_event),
+        record.ts_event,
+        record.ts_ingest,
+        record.transform,
+        record.fields,
+        record.ordinal,
+    )
+
+
 def _rejected(record: Rejected) -> tuple[Any, ...]:
     believable = record.ts_event if record.ts_event > 0 else record.ts_ingest
     return (
@@ -177,6 +230,9 @@ _TABLES: Final[dict[type, tables.Table]] = {
     Quote: tables.QUOTES,
     BookUpdate: tables.BOOKS,
     Bar: tables.BARS,
+    BookSnapshot: tables.BOOK_SNAPSHOTS,
+    Instrument: tables.INSTRUMENTS,
+    Derived: tables.DERIVED,
     Rejected: tables.QUARANTINE,
 }
 _RENDER: Final[dict[str, Callable[[Any], tuple[Any, ...]]]] = {
@@ -184,5 +240,8 @@ _RENDER: Final[dict[str, Callable[[Any], tuple[Any, ...]]]] = {
     "quotes": _quote,
     "books": _book,
     "bars": _bar,
+    "book_snapshots": _snapshot,
+    "instruments": _instrument,
+    "derived": _derived,
     "quarantine": _rejected,
 }

@@ -6,7 +6,9 @@ neighbours in the same micro-batch down with it (ADR 0003). Everything behind th
 has passed every rule.
 
 All times are ``int`` nanoseconds since 1970 UTC: ``ts_event`` the venue's, ``ts_ingest`` when we
-first saw it. Encoded as MessagePack arrays tagged by a small integer, so new fields go to the end.
+first saw it. ``flags`` names the quality rules that found the record odd, sorted and joined by
+commas; empty where none did. Encoded as MessagePack arrays tagged by a small integer, so new fields
+go to the end.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ class Trade(msgspec.Struct, frozen=True, array_like=True, tag=1, gc=False):
     price: float
     size: float
     taker_side: TakerSide = ""
+    flags: str = ""
 
 
 class Quote(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
@@ -45,6 +48,7 @@ class Quote(msgspec.Struct, frozen=True, array_like=True, tag=2, gc=False):
     ask: float
     ask_size: float
     occurrence: int = 0
+    flags: str = ""
 
 
 class BookUpdate(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -57,6 +61,7 @@ class BookUpdate(msgspec.Struct, frozen=True, array_like=True, tag=3):
     asks: list[Level]
     reset: bool = False
     occurrence: int = 0
+    flags: str = ""
 
 
 class Bar(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
@@ -77,6 +82,62 @@ class Bar(msgspec.Struct, frozen=True, array_like=True, tag=4, gc=False):
     channel: str
     revision: int = 0
     status: Literal["complete", "partial", "backfilled"] = "complete"
+    flags: str = ""
+
+
+class BookSnapshot(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """The best levels of a book we built, best first; ``ts_event`` is its last update's.
+
+    ``updates`` counts the updates of this symbol's book since its last reset: it tells snapshots of
+    one instant apart.
+    """
+
+    symbol: str
+    ts_event: int
+    ts_ingest: int
+    bids: list[Level]
+    asks: list[Level]
+    updates: int
+    flags: str = ""
+
+
+InstrumentEvent = Literal["listed", "changed", "halted", "resumed", "delisted", "renamed"]
+
+
+class Instrument(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """What the venue says of an asset from ``ts_event`` on.
+
+    Increments and minimum are decimals as the venue wrote them. ``renamed_to`` is the symbol that
+    follows this one, for the event ``renamed``.
+    """
+
+    symbol: str
+    ts_event: int
+    ts_ingest: int
+    event: InstrumentEvent
+    status: str
+    tradable: bool
+    min_order_size: str
+    min_trade_increment: str
+    price_increment: str
+    renamed_to: str = ""
+    flags: str = ""
+
+
+class Derived(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """What a user's transform made of a record.
+
+    ``fields`` is a JSON object; ``ordinal`` tells records of one transform, symbol and instant
+    apart.
+    """
+
+    symbol: str
+    ts_event: int
+    ts_ingest: int
+    transform: str
+    fields: str
+    ordinal: int = 0
+    flags: str = ""
 
 
 class Unreadable(msgspec.Struct, frozen=True, array_like=True, tag=9, gc=False):
@@ -102,7 +163,9 @@ class Rejected(msgspec.Struct, frozen=True, array_like=True, tag=10, gc=False):
     position: int
 
 
-Record = Trade | Quote | BookUpdate | Bar | Unreadable | Rejected
+Record = (
+    Trade | Quote | BookUpdate | Bar | BookSnapshot | Instrument | Derived | Unreadable | Rejected
+)
 
 
 def channel_of(record: Record) -> str:
@@ -114,5 +177,11 @@ def channel_of(record: Record) -> str:
             return "quotes"
         case BookUpdate():
             return "orderbooks"
+        case BookSnapshot():
+            return "snapshots"
+        case Instrument():
+            return "instruments"
+        case Derived():
+            return "derived"
         case _:
             return record.channel

@@ -1,13 +1,16 @@
-"""The micro-batch: what one Kinesis record carries, and its encoding.
+"""The micro-batch, and the bundle of them that one Kinesis record carries.
 
-Byte 0 is the format version, byte 1 the flags; the rest is MessagePack, compressed when
-``FLAG_ZLIB`` is set. A batch is identified by its transport stamp (lane, epoch, bucket, seq), which
-every hop keeps: a Kinesis sequence number is no identity, because a re-sent record gets a new one.
+A bundle holds one or more batches of one key in their order: whoever passes many on at once needs
+one request, not one for each. Byte 0 is the format version, byte 1 the flags; the rest is a
+MessagePack array of batches, compressed when ``FLAG_ZLIB`` is set. A batch is identified by its
+transport stamp (lane, venue, origin, epoch, bucket, seq), which every hop keeps: a Kinesis sequence
+number is no identity, because a re-sent record gets a new one.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from typing import Final, Literal
 
 import msgspec
@@ -15,7 +18,7 @@ import msgspec
 from tradelake.errors import InvalidData
 from tradelake.market.records import Record
 
-VERSION: Final = 1
+VERSION: Final = 2
 FLAG_ZLIB: Final = 1
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
 
@@ -46,6 +49,8 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
         lateness.
     records : list of Record
         In the order of receipt. May be empty: a heartbeat that carries the watermark only.
+    origin : str
+        Which ingester of the venue, where several divide its symbols; empty for the only one.
     """
 
     lane: Lane
@@ -55,6 +60,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     seq: int
     watermark_ns: int
     records: list[Record]
+    origin: str = ""
 
     @property
     def position(self) -> tuple[int, int]:
@@ -63,18 +69,19 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def source_key(self) -> str:
-        """Name of the ordered sequence the batch belongs to, for instance ``live/us/3``."""
-        return f"{self.lane}/{self.venue}/{self.bucket}"
+        """Name of the ordered sequence the batch belongs to: ``live/us/3``, ``live/us~b/3``."""
+        who = f"{self.venue}~{self.origin}" if self.origin else self.venue
+        return f"{self.lane}/{who}/{self.bucket}"
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(Batch)
+_DECODER: Final = msgspec.msgpack.Decoder(list[Batch])
 _RECORD_DECODER: Final[msgspec.msgpack.Decoder[Record]] = msgspec.msgpack.Decoder(Record)
 
 
-def encode_batch(batch: Batch, *, compress_above: int = 1024) -> bytes:
-    """Encode a batch; bodies over ``compress_above`` bytes are compressed where that helps."""
-    body = _ENCODER.encode(batch)
+def encode_batches(batches: Sequence[Batch], *, compress_above: int = 1024) -> bytes:
+    """Encode a bundle; bodies over ``compress_above`` bytes are compressed where that helps."""
+    body = _ENCODER.encode(batches)
     if len(body) > compress_above:
         packed = zlib.compress(body, 1)
         if len(packed) < len(body):
@@ -91,13 +98,18 @@ def _decompress(packed: memoryview) -> bytes:
     return body
 
 
-def decode_batch(data: bytes) -> Batch:
-    """Decode what :func:`encode_batch` made.
+def encode_batch(batch: Batch, *, compress_above: int = 1024) -> bytes:
+    """Encode a bundle of one batch."""
+    return encode_batches([batch], compress_above=compress_above)
+
+
+def decode_batches(data: bytes) -> list[Batch]:
+    """Decode what :func:`encode_batches` made: one batch or more.
 
     Raises
     ------
     InvalidData
-        Rule ``envelope``: unknown version, unknown flag or a body that is no batch.
+        Rule ``envelope``: unknown version, unknown flag or a body that is no bundle.
     """
     if len(data) < 2 or data[0] != VERSION or data[1] & ~FLAG_ZLIB:
         raise InvalidData(
@@ -106,11 +118,28 @@ def decode_batch(data: bytes) -> Batch:
     packed = memoryview(data)[2:]
     try:
         body = _decompress(packed) if data[1] & FLAG_ZLIB else packed
-        return _DECODER.decode(body)
+        batches = _DECODER.decode(body)
     except (zlib.error, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidData(
             "envelope", f"expected a micro-batch of {len(data)} bytes: {error}"
         ) from error
+    if not batches:
+        raise InvalidData("envelope", "expected at least one micro-batch, found none")
+    return batches
+
+
+def decode_batch(data: bytes) -> Batch:
+    """Decode a bundle of exactly one batch.
+
+    Raises
+    ------
+    InvalidData
+        Rule ``envelope``: as :func:`decode_batches`, or the bundle holds several.
+    """
+    batches = decode_batches(data)
+    if len(batches) != 1:
+        raise InvalidData("envelope", f"expected one micro-batch, found {len(batches)}")
+    return batches[0]
 
 
 def encode_record(record: Record) -> bytes:

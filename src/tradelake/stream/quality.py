@@ -23,6 +23,7 @@ from tradelake.market.records import (
     Level,
     Quote,
     Record,
+    Rejected,
     Trade,
     Unreadable,
 )
@@ -71,7 +72,9 @@ def findings(record: Record) -> list[Finding]:
         return [] if _is_clean_bar(record) else _run(_BAR_RULES, record)
     if isinstance(record, Unreadable):
         return [Reject("unreadable", record.reason)]
-    return [Reject(record.rule, record.reason)]
+    if isinstance(record, Rejected):
+        return [Reject(record.rule, record.reason)]
+    return []
 
 
 def first_reject(found: list[Finding]) -> Reject | None:

@@ -35,7 +35,12 @@ QUARANTINE: Final = Stream(
 )
 BARS: Final = Stream("bars", 1, 168, "bars aggregated from clean trades")
 
-STREAMS: Final = (TICKS, CLEAN, QUARANTINE, BARS)
+BACKFILL: Final = Stream(
+    "backfill", 1, 168, "what was fetched over REST to fill gaps; apart, so live latency is kept"
+)
+DERIVED: Final = Stream("derived", 1, 168, "what users' transforms made of clean records")
+
+STREAMS: Final = (TICKS, CLEAN, QUARANTINE, BARS, BACKFILL, DERIVED)
 
 BUCKETS: Final = 16
 """Symbol buckets: the unit of order, of consumer state and of exactly-once.

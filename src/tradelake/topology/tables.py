@@ -72,6 +72,13 @@ _TRANSPORT = (
     Column("seq", "int64", "sequence of the micro-batch in (lane, epoch, bucket)"),
 )
 
+_FLAGS = Column(
+    "flags",
+    "string",
+    "quality rules that found it odd, sorted, joined by commas; null where none did",
+    required=False,
+)
+
 TRADES: Final = Table(
     "trades",
     (
@@ -86,6 +93,7 @@ TRADES: Final = Table(
             "taker_side", "string", "buy or sell; null where the venue does not say", required=False
         ),
         *_TRANSPORT,
+        _FLAGS,
     ),
     ("venue", "symbol", "trade_id", "ts_event_ns"),
     "ts_event",
@@ -109,6 +117,7 @@ QUOTES: Final = Table(
             "occurrence", "int32", "0 for the first of equal quotes at one instant, then 1, 2, ..."
         ),
         *_TRANSPORT,
+        _FLAGS,
     ),
     ("venue", "symbol", "ts_event_ns", "bid", "bid_size", "ask", "ask_size", "occurrence"),
     "ts_event",
@@ -132,6 +141,7 @@ BOOKS: Final = Table(
             "occurrence", "int32", "0 for the first of equal updates at one instant, then 1, 2, ..."
         ),
         *_TRANSPORT,
+        _FLAGS,
     ),
     ("venue", "symbol", "ts_event_ns", "content", "occurrence"),
     "ts_event",
@@ -165,12 +175,77 @@ BARS: Final = Table(
         Column("revision", "int64", "follows from content: our trade count, Alpaca's content hash"),
         Column("status", "string", "complete, partial or backfilled"),
         *_TRANSPORT,
+        _FLAGS,
     ),
     ("venue", "symbol", "source", "channel", "timeframe", "ts_event_ns", "revision"),
     "ts_event",
     "ts_event",
     (("timeframe", "identity"), ("ts_event", "month")),
     "one revision of one bar; ts_event is the bar's open",
+)
+
+BOOK_SNAPSHOTS: Final = Table(
+    "book_snapshots",
+    (
+        _VENUE,
+        _SYMBOL,
+        *_TIME,
+        _INGEST,
+        Column("bids", "levels", "best bid levels of the book we built, best first"),
+        Column("asks", "levels", "best ask levels of the book we built, best first"),
+        Column("updates", "int64", "updates of this book since its last reset"),
+        *_TRANSPORT,
+        _FLAGS,
+    ),
+    ("venue", "symbol", "ts_event_ns", "updates", "epoch"),
+    "ts_event",
+    "ts_event",
+    (("ts_event", "day"),),
+    "the top of an order book at an instant",
+)
+
+INSTRUMENTS: Final = Table(
+    "instruments",
+    (
+        _VENUE,
+        _SYMBOL,
+        *_TIME,
+        _INGEST,
+        Column("event", "string", "listed, changed, halted, resumed, delisted or renamed"),
+        Column("status", "string", "the venue's status of the asset: active or inactive"),
+        Column("tradable", "bool", "whether orders are accepted"),
+        Column("min_order_size", "string", "base units, decimal as the venue wrote it"),
+        Column("min_trade_increment", "string", "base units, decimal as the venue wrote it"),
+        Column("price_increment", "string", "quote units, decimal as the venue wrote it"),
+        Column("renamed_to", "string", "the symbol that follows this one", required=False),
+        *_TRANSPORT,
+        _FLAGS,
+    ),
+    ("venue", "symbol", "ts_event_ns", "event"),
+    "ts_event",
+    "ts_event",
+    (("ts_event", "month"),),
+    "a change of an asset: holds from ts_event until the symbol's next row",
+)
+
+DERIVED: Final = Table(
+    "derived",
+    (
+        _VENUE,
+        _SYMBOL,
+        *_TIME,
+        _INGEST,
+        Column("transform", "string", "name of the transform that made it"),
+        Column("fields", "string", "JSON object"),
+        Column("ordinal", "int32", "tells records of one transform, symbol and instant apart"),
+        *_TRANSPORT,
+        _FLAGS,
+    ),
+    ("venue", "symbol", "transform", "ts_event_ns", "ordinal", "lane", "epoch", "bucket", "seq"),
+    "ts_event",
+    "ts_event",
+    (("ts_event", "day"),),
+    "what a user's transform made of one record",
 )
 
 QUARANTINE: Final = Table(
@@ -228,4 +303,14 @@ TRIALS: Final = Table(
     "one backtest that was run, good or bad: the number of trials is true",
 )
 
-TABLES: Final = (TRADES, QUOTES, BOOKS, BARS, QUARANTINE, TRIALS)
+TABLES: Final = (
+    TRADES,
+    QUOTES,
+    BOOKS,
+    BARS,
+    BOOK_SNAPSHOTS,
+    INSTRUMENTS,
+    DERIVED,
+    QUARANTINE,
+    TRIALS,
+)

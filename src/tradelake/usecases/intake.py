@@ -22,7 +22,7 @@ from tradelake.feed.events import (
     Subscribed,
     VenueError,
 )
-from tradelake.feed.subscription import EVERY_SYMBOL
+from tradelake.feed.subscription import EVERY_SYMBOL, Change
 from tradelake.market.channels import CHANNELS
 from tradelake.market.records import channel_of
 from tradelake.ports import OPEN, Clock, Gap, GapLedger
@@ -44,6 +44,10 @@ class Feed(Protocol):
         Fatal
             The venue refuses for good.
         """
+        ...
+
+    def request(self, change: Change) -> None:
+        """Change the subscription as soon as there is a connection; called in the feed's loop."""
         ...
 
 
