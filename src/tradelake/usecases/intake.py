@@ -24,8 +24,8 @@ from tradelake.feed.events import (
 )
 from tradelake.feed.subscription import EVERY_SYMBOL, Change
 from tradelake.market.channels import CHANNELS
-from tradelake.market.records import channel_of
-from tradelake.ports import OPEN, Clock, Gap, GapLedger
+from tradelake.market.records import Record, channel_of
+from tradelake.ports import OPEN, Clock, Gap, GapLedger, Stage
 from tradelake.usecases.ingest import Batcher
 from tradelake.usecases.publish import Publisher
 
@@ -105,6 +105,10 @@ class Intake:
         Told, about once a second and from a thread, until when all that was received is durable;
         None when the run ends in order. Whoever comes after a run that was killed opens a gap
         there.
+    stages : sequence of Stage
+        What the records of every frame pass, in order, before they are batched.
+    interrupted : callable, optional
+        Told when the stream of records was interrupted: what was built of it is no longer whole.
     final : bool
         The end of this run is the end of time: every bucket gets a last heartbeat that says so,
         and no gap begins.
@@ -122,6 +126,8 @@ class Intake:
         inherited: Sequence[Gap] = (),
         *,
         note_durable: Callable[[int | None], None] = lambda _: None,
+        stages: Sequence[Stage] = (),
+        interrupted: Callable[[], None] = lambda: None,
         final: bool = False,
     ) -> None:
         self.final = final
@@ -132,6 +138,7 @@ class Intake:
         self._ledger, self._clock, self._backoff = ledger, clock, backoff
         self._inherited = list(inherited)
         self._note_durable = note_durable
+        self._stages, self._interrupted = tuple(stages), interrupted
         self._missing: dict[str, list[str]] = {}
         self._errors: Counter[str] = Counter()
         self._gaps = 0
@@ -145,8 +152,7 @@ class Intake:
         match event:
             case Records():
                 self.received.update(map(channel_of, event.records))
-                self._batcher.add(event.records, now_ns)
-                self._publisher.wake()
+                self.add(event.records, now_ns)
             case Subscribed():
                 self.state = "streaming"
                 self._missing = {channel: list(lacks) for channel, lacks in event.missing.items()}
@@ -163,11 +169,19 @@ class Intake:
                 self._write_later(self._gap(event.gap, event.closed_ns))
             case Interrupted():
                 self.state = "interrupted"
+                self._interrupted()
                 self._batcher.watermark.hold(now_ns)
             case VenueError():
                 self._errors[str(event.code)] += 1
             case _:
                 raise TypeError(f"expected a fact about the feed, found {type(event).__name__}")
+
+    def add(self, records: Sequence[Record], now_ns: int) -> None:
+        """Take in records that came together, of the feed or of whoever watches the venue."""
+        for stage in self._stages:
+            records = stage.process(records, now_ns)
+        self._batcher.add(records, now_ns)
+        self._publisher.wake()
 
     @property
     def full(self) -> bool:

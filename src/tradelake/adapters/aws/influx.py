@@ -181,11 +181,12 @@ class InfluxHotStore:
 
 
 def _bar_of(row: Mapping[str, Any]) -> Bar:
+    values: Any = {name: math.nan if row.get(name) is None else row[name] for name in FLOATS}
     return Bar(
         symbol=row["symbol"],
         ts_event=int(row["time"]),
         ts_ingest=int(row["ts_ingest"]),
-        **{name: math.nan if row.get(name) is None else float(row[name]) for name in FLOATS},
+        **{name: float(value) for name, value in values.items()},
         trades=int(row["trades"]),
         timeframe=row["timeframe"],
         source=row["source"],
