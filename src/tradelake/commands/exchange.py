@@ -1,0 +1,90 @@
+"""``tradelake exchange``: a venue for one machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tradelake.commands.options import FOLDER, HOURS, PORT, POSITIVE, split
+from tradelake.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tradelake.exchange.options import ExchangeOptions
+
+
+@click.command()
+@click.option("--data", type=FOLDER, help="Folder of recorded Parquet to play.")
+@click.option("--synthetic", is_flag=True, help="Play a synthetic market.")
+@click.option("--symbols", default="", help="Only these, comma-separated; synthetic: or how many.")
+@click.option("--seed", type=int, default=7, show_default=True, help="Synthetic: the seed.")
+@click.option("--hours", type=HOURS, default=1.0, show_default=True, help="Synthetic: market time.")
+@click.option(
+    "--activity",
+    type=POSITIVE,
+    default=1.0,
+    show_default=True,
+    help="Synthetic: how often symbols trade; 1 is as thin as Alpaca's venue.",
+)
+@click.option("--sessions", default="", help="Recorded: sessions whose name contains one of these.")
+@click.option("--speed", type=POSITIVE, help="Market seconds per second.")
+@click.option("--duration", type=POSITIVE, help="Instead of --speed: seconds the playback lasts.")
+@click.option(
+    "--start",
+    type=click.Choice(["told", "at_once", "subscribed"]),
+    default="subscribed",
+    show_default=True,
+    help="When the playback begins.",
+)
+@click.option("--port", type=PORT, default=0, help="Port to listen on; 0: a free one.")
+@click.option("--key", default="demo-key", show_default=True, help="API key that is accepted.")
+@click.option("--secret", default="demo-secret", show_default=True, help="Its secret.")
+@click.option(
+    "--rate-limit",
+    type=click.IntRange(min=0),
+    default=200,
+    show_default=True,
+    help="REST requests a minute; 0: no limit.",
+)
+def exchange(**given: Any) -> None:  # noqa: ANN401 - click passes options by name
+    """Run an Alpaca-compatible exchange: market-data stream and historical REST."""
+    from tradelake.exchange.service import run_exchange
+
+    run_exchange(_exchange_options(**given))
+
+
+def _exchange_options(
+    *,
+    data: Path | None,
+    synthetic: bool,
+    symbols: str,
+    seed: int,
+    hours: float,
+    activity: float,
+    sessions: str,
+    speed: float | None,
+    duration: float | None,
+    rate_limit: int,
+    **same: Any,  # noqa: ANN401 - options of equal name
+) -> ExchangeOptions:
+    from tradelake.exchange.options import ExchangeOptions, SyntheticOptions
+
+    if synthetic == (data is not None):
+        raise ConfigError("exchange: name a recording with --data, or ask for --synthetic")
+    market = None
+    if synthetic:
+        chosen: int | tuple[str, ...] = 20
+        if symbols:
+            chosen = int(symbols) if symbols.isdigit() else split(symbols)
+        market = SyntheticOptions(seed=seed, symbols=chosen, hours=hours, activity=activity)
+    return ExchangeOptions(
+        data=data,
+        synthetic=market,
+        symbols=() if synthetic else split(symbols),
+        sessions=split(sessions),
+        speed=speed,
+        duration_s=duration,
+        rate_limit=rate_limit or None,
+        **same,
+    )
