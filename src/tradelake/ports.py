@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, Protocol
 
 import msgspec
 
+from tradelake.errors import Transient
 from tradelake.market.arrays import BarArrays
 from tradelake.market.records import Bar, Record
 from tradelake.stream.envelope import Batch
@@ -52,6 +53,66 @@ class StreamWriter(Protocol):
             After the writer's own retries; some records may have been written, in order, without
             holes per key.
         """
+        ...
+
+
+class AsyncStreamWriter(Protocol):
+    """Offers records to one stream; when to offer again what was refused is the caller's policy."""
+
+    async def offer(self, records: Sequence[Outgoing]) -> Sequence[Transient | None]:
+        """Put records of different keys, once; return for each None (durable) or why it was refused.
+
+        Raises
+        ------
+        Transient
+            Nothing is known of any of them: each may be on the stream or not.
+        Fatal
+            The stream refuses for good.
+        """
+        ...
+
+
+class Spool(Protocol):
+    """Keeps records on a disk while a stream refuses them: first in, first out. Blocks.
+
+    What an earlier run left behind comes first. Called from one thread that appends and one that
+    reads and drops, at the same time.
+    """
+
+    @property
+    def waiting(self) -> int:
+        """Records that were appended, or left by an earlier run, and not dropped."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """What they take on the disk."""
+        ...
+
+    def append(self, records: Sequence[Outgoing]) -> None:
+        """Append records; on return they survive the death of process and machine.
+
+        Raises
+        ------
+        SpoolFull
+            None of them is promised; one that is found there all the same is a repeat.
+        Fatal
+            Another run took this one's records over: it is this run that is out of date.
+        """
+        ...
+
+    def oldest(self, max_records: int, max_bytes: int) -> list[Outgoing]:
+        """Return the oldest waiting records in order, at least one where any waits.
+
+        Raises
+        ------
+        Transient
+            The disk does not answer.
+        """
+        ...
+
+    def drop(self, count: int) -> None:
+        """Forget the oldest ``count`` records: they are on the stream."""
         ...
 
 
@@ -211,6 +272,61 @@ class EpochStore(Protocol):
         ------
         Conflict
             A later fence was handed out.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who leads; ``beat`` changes whenever the holder gives a sign of life."""
+
+    holder: str
+    epoch: int
+    beat: int
+
+
+class LeaseStore(Protocol):
+    """One leader a name. A holder that stops renewing is replaced; epochs fence what it wrote."""
+
+    def read(self, name: str) -> Lease | None:
+        """The lease, or None when nobody holds it; never an old one."""
+        ...
+
+    def take(self, name: str, holder: str, seen: Lease | None) -> Fence:
+        """Become the holder with a new epoch, if the lease is still as ``seen``.
+
+        Raises
+        ------
+        Conflict
+            The holder gave a sign of life since, or somebody else took it.
+        """
+        ...
+
+    def renew(self, name: str, epoch: int) -> None:
+        """Give a sign of life.
+
+        Raises
+        ------
+        Conflict
+            Somebody else holds the lease now.
+        """
+        ...
+
+    def release(self, name: str, epoch: int) -> None:
+        """Give the lease back, so that a standby need not wait; nothing when it is lost already."""
+        ...
+
+
+class Evictor(Protocol):
+    """Ends the process behind a holder, so that it lets go of the venue's one connection."""
+
+    def evict(self, holder: str) -> None:
+        """End it for certain, even one that is paused; nothing when there is none any more.
+
+        Raises
+        ------
+        Transient
+            It could not be asked for; it may live on.
         """
         ...
 

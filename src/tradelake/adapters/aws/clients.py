@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import boto3
@@ -49,6 +51,21 @@ def client(service: str, **config: Any) -> Any:  # noqa: ANN401 - boto3 clients 
         "tcp_keepalive": True,
     } | config
     return boto3.client(service, config=Config(**settings))
+
+
+@contextlib.contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Let botocore's errors out of the block as ours; ``what`` says which call on which resource.
+
+    Raises
+    ------
+    TradelakeError
+        As :func:`translate` makes it.
+    """
+    try:
+        yield
+    except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
+        raise translate(error, what) from error
 
 
 def translate(error: Exception, what: str) -> TradelakeError:

@@ -1,0 +1,214 @@
+"""One leader by a lease, and a warm standby that takes over.
+
+No clocks of two machines are compared. The holder's sign of life is a number that changes; who
+waits takes the lease when the number stood still for ``lost_after_s`` of its own clock. The holder
+gives up when it could not renew for ``give_up_after_s`` of its own clock, counted from before the
+last renewal that succeeded. While ``give_up_after_s < lost_after_s`` a holder that runs has stopped
+before anybody takes over.
+
+A holder that does not run (a paused process, a machine that hangs) cannot stop. It still has the
+venue's one connection, and the venue answers its successor with 406 until that connection is gone.
+So whoever takes over from a silent holder evicts it first: the process is killed, the kernel closes
+its socket. What it wrote late has its own, older epoch, and is merged by identity downstream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from tradelake.errors import Conflict, Transient
+from tradelake.ports import Evictor, Fence, Lease, LeaseStore
+
+Monotonic = Callable[[], float]
+Work = Callable[[Fence, asyncio.Event], Awaitable[None]]
+
+_EVICTIONS: Final = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeasePolicy:
+    """How long a lease lasts; everything in seconds.
+
+    Parameters
+    ----------
+    renew_every_s : float
+        How often the holder gives a sign of life.
+    give_up_after_s : float
+        The holder stops when it could not renew for so long.
+    lost_after_s : float
+        A standby takes over when it saw no sign of life for so long.
+    look_every_s : float
+        How often a standby looks.
+
+    Raises
+    ------
+    ValueError
+        They are not in the order that makes two leaders impossible.
+    """
+
+    renew_every_s: float = 1.0
+    give_up_after_s: float = 4.0
+    lost_after_s: float = 6.0
+    look_every_s: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 < self.renew_every_s < self.give_up_after_s < self.lost_after_s:
+            raise ValueError(
+                "expected 0 < renew_every_s < give_up_after_s < lost_after_s; found"
+                f" {self.renew_every_s:g}, {self.give_up_after_s:g}, {self.lost_after_s:g}"
+            )
+
+
+@dataclass(slots=True)
+class Leadership:
+    """What the status tells: whether this process leads, and how often it came to that."""
+
+    leads: bool = False
+    terms: int = 0
+    lost: int = 0
+    evicted: int = 0
+    waited_s: float = 0.0
+
+
+class Candidate:
+    """Waits for the lease, leads while it has it, waits again when it lost it.
+
+    Parameters
+    ----------
+    leases : LeaseStore
+        Called from threads.
+    name, holder : str
+        Of the lease, and of this process: what ``evictor`` of another process can end.
+    work : callable
+        ``await work(fence, stop)`` leads until ``stop`` is set. Its own end ends the candidate.
+    evictor : Evictor
+        Ends a silent holder.
+    monotonic : callable
+        Seconds that never go back, and go on while the process is paused.
+    policy : LeasePolicy
+        How long a lease lasts.
+    """
+
+    def __init__(
+        self,
+        leases: LeaseStore,
+        name: str,
+        holder: str,
+        work: Work,
+        evictor: Evictor,
+        monotonic: Monotonic,
+        policy: LeasePolicy,
+    ) -> None:
+        self.leadership = Leadership()
+        self._leases, self._name, self._holder = leases, name, holder
+        self._work, self._evictor = work, evictor
+        self._monotonic, self._policy = monotonic, policy
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Stand for the lease until ``stop`` is set, and give it back then.
+
+        Raises
+        ------
+        TradelakeError
+            What ``work`` raises, or the store refuses for good.
+        """
+        while not stop.is_set():
+            fence = await self._wait(stop)
+            if fence is None:
+                return
+            if not await self._lead(fence, stop):
+                self.leadership.lost += 1
+
+    async def _wait(self, stop: asyncio.Event) -> Fence | None:
+        """Return the fence when the lease is ours; None: asked to stop."""
+        began = seen_at = self._monotonic()
+        seen: Lease | None = None
+        evictions = 0
+        while not stop.is_set():
+            with contextlib.suppress(Transient, Conflict):
+                lease = await asyncio.to_thread(self._leases.read, self._name)
+                now = self._monotonic()
+                if lease != seen:
+                    seen, seen_at, evictions = lease, now, 0
+                # Ours: the answer to a take of ours was lost.
+                ours = lease is not None and lease.holder == self._holder
+                silent = lease is not None and now - seen_at >= self._policy.lost_after_s
+                if lease is not None and silent and not ours and evictions < _EVICTIONS:
+                    # Not forever: a holder that cannot be ended must not keep everybody waiting.
+                    evictions += 1
+                    await asyncio.to_thread(self._evictor.evict, lease.holder)
+                    self.leadership.evicted += 1
+                if lease is None or silent or ours:
+                    fence = await asyncio.to_thread(
+                        self._leases.take, self._name, self._holder, lease
+                    )
+                    self.leadership.waited_s = self._monotonic() - began
+                    return fence
+            await _sleep(self._policy.look_every_s, stop)
+        return None
+
+    async def _lead(self, fence: Fence, stop: asyncio.Event) -> bool:
+        """Work until asked to stop or the lease is lost; returns whether it was kept."""
+        self.leadership.leads, self.leadership.terms = True, self.leadership.terms + 1
+        ended = asyncio.Event()
+        working = asyncio.create_task(self._until(self._work(fence, ended), ended))
+        keeping = asyncio.create_task(self._keep(fence.epoch, ended))
+        asked = asyncio.create_task(_forward(stop, ended))
+        try:
+            await working
+        finally:
+            ended.set()
+            asked.cancel()
+            kept = await keeping
+            self.leadership.leads = False
+            if kept:
+                with contextlib.suppress(Transient):
+                    await asyncio.to_thread(self._leases.release, self._name, fence.epoch)
+        if kept and not stop.is_set():
+            stop.set()
+        return kept
+
+    @staticmethod
+    async def _until(work: Awaitable[None], ended: asyncio.Event) -> None:
+        try:
+            await work
+        finally:
+            ended.set()
+
+    async def _keep(self, epoch: int, ended: asyncio.Event) -> bool:
+        """Renew until ``ended``; sets it when the lease is lost. Returns whether it was kept."""
+        renewed_at = self._monotonic()
+        while not ended.is_set():
+            await _sleep(self._policy.renew_every_s, ended)
+            if ended.is_set():
+                break
+            began = self._monotonic()
+            try:
+                if began - renewed_at < self._policy.give_up_after_s:
+                    async with asyncio.timeout(self._policy.give_up_after_s):
+                        await asyncio.to_thread(self._leases.renew, self._name, epoch)
+                    renewed_at = began
+                    continue
+            except (Transient, TimeoutError):
+                if self._monotonic() - renewed_at < self._policy.give_up_after_s:
+                    continue
+            except Conflict:
+                pass
+            ended.set()
+            return False
+        return True
+
+
+async def _sleep(seconds: float, wake: asyncio.Event) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await wake.wait()
+
+
+async def _forward(source: asyncio.Event, target: asyncio.Event) -> None:
+    await source.wait()
+    target.set()
