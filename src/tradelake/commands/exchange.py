@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tradelake.commands.options import FOLDER, HOURS, PORT, POSITIVE, split
+from tradelake.commands.options import (
+    FILE,
+    FOLDER,
+    HOURS,
+    NOT_NEGATIVE,
+    PORT,
+    POSITIVE,
+    SECONDS,
+    split,
+)
 from tradelake.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -47,6 +56,26 @@ if TYPE_CHECKING:
     show_default=True,
     help="REST requests a minute; 0: no limit.",
 )
+@click.option("--journal", type=FILE, help="File to write every published message to.")
+@click.option(
+    "--live",
+    type=POSITIVE,
+    help="Play the first session as if it happened now, for so many seconds and a full minute.",
+)
+@click.option(
+    "--skew",
+    type=SECONDS,
+    default=0.0,
+    show_default=True,
+    help="With --live: seconds the venue's clock is ahead.",
+)
+@click.option(
+    "--unclean-hold",
+    type=NOT_NEGATIVE,
+    default=90.0,
+    show_default=True,
+    help="Seconds a connection that broke still counts (406).",
+)
 def exchange(**given: Any) -> None:  # noqa: ANN401 - click passes options by name
     """Run an Alpaca-compatible exchange: market-data stream and historical REST."""
     from tradelake.exchange.service import run_exchange
@@ -66,6 +95,9 @@ def _exchange_options(
     speed: float | None,
     duration: float | None,
     rate_limit: int,
+    live: float | None,
+    skew: float,
+    unclean_hold: float,
     **same: Any,  # noqa: ANN401 - options of equal name
 ) -> ExchangeOptions:
     from tradelake.exchange.options import ExchangeOptions, SyntheticOptions
@@ -86,5 +118,8 @@ def _exchange_options(
         speed=speed,
         duration_s=duration,
         rate_limit=rate_limit or None,
+        live_s=live,
+        skew_s=skew,
+        unclean_hold_s=unclean_hold,
         **same,
     )

@@ -52,6 +52,9 @@ FOLDER: Final = Folder()
 PORT: Final = click.IntRange(0, 65535)
 POSITIVE: Final = Number(0, min_open=True)
 HOURS: Final = Number(0, 24 * 366, min_open=True)
+NOT_NEGATIVE: Final = Number(0)
+SECONDS: Final = Number()
+FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
 def forget_accounts() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from aiohttp import ClientConnectionResetError, WSCloseCode, WSMessage, WSMsgType, web
 
@@ -13,9 +14,11 @@ from tradelake.exchange.publication import Message
 from tradelake.exchange.subscriptions import Subscriptions, error_message
 from tradelake.exchange.wire import Codec
 
+_NUMBERS: Final = itertools.count(1)
+
 
 class Connection:
-    """A connected client.
+    """A connected client; ``number`` counts the connections of the process.
 
     Frames are written under ``lock``, so that nothing of a subscription is sent before its
     acknowledgement.
@@ -29,6 +32,7 @@ class Connection:
         location: str,
         subscriptions: Subscriptions,
     ) -> None:
+        self.number = next(_NUMBERS)
         self.ws = ws
         self.codec = codec
         self.location = location

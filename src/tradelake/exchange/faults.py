@@ -18,7 +18,7 @@ from tradelake.exchange.connection import Connections
 from tradelake.exchange.publication import Lateness
 from tradelake.exchange.subscriptions import ERRORS
 
-FrameFault = Literal["duplicate", "reorder", "cut_mid_frame"]
+FrameFault = Literal["duplicate", "reorder", "cut_mid_frame", "truncate", "poison"]
 
 
 @dataclass(slots=True)
@@ -40,6 +40,7 @@ class Faults:
     http_errors: list[int] = field(default_factory=list)
     partial_acknowledgements: int = 0
     resets: bool = False
+    credentials: tuple[str, str] | None = None
 
     def next_frame(self) -> FrameFault | None:
         """The fault of the frame about to be sent, if any."""
@@ -153,6 +154,24 @@ async def _reorder(faults: Faults, request: Mapping[str, Any]) -> None:
     faults.frames["reorder"] = _count(request, "count", 1)
 
 
+async def _truncate(faults: Faults, request: Mapping[str, Any]) -> None:
+    """The next ``count`` frames carry the first two thirds of their content."""
+    faults.frames["truncate"] = _count(request, "count", 1)
+
+
+async def _poison(faults: Faults, request: Mapping[str, Any]) -> None:
+    """The next ``count`` frames also carry a trade whose price is text, and one of NaN."""
+    faults.frames["poison"] = _count(request, "count", 1)
+
+
+async def _rotate_credentials(faults: Faults, request: Mapping[str, Any]) -> None:
+    """From the next connection on ``key`` and ``secret`` are accepted, and no others."""
+    key, secret = request.get("key"), request.get("secret")
+    if not (isinstance(key, str) and isinstance(secret, str)):
+        raise InvalidData("fault", "expected key and secret as text")
+    faults.credentials = (key, secret)
+
+
 async def _late_trades(faults: Faults, request: Mapping[str, Any]) -> None:
     """The next ``count`` trades are published late."""
     faults.lateness.forced += _count(request, "count", 1)
@@ -178,8 +197,11 @@ KINDS: Final[Mapping[str, Callable[[Faults, Mapping[str, Any]], Awaitable[None]]
     "late_trades": _late_trades,
     "mute": _mute,
     "partial_acknowledgement": _partial_acknowledgement,
+    "poison": _poison,
     "rate_limit": _rate_limit,
     "reorder": _reorder,
+    "rotate_credentials": _rotate_credentials,
     "slow_client": _slow_client,
+    "truncate": _truncate,
 }
 """Every fault by name."""

@@ -105,6 +105,13 @@ class ExchangeOptions:
         REST requests per minute; None switches the limit off.
     tape_limit : int
         Published records kept per channel and symbol for REST.
+    journal : Path, optional
+        File to write every published message to, and what became of it.
+    live_s : float, optional
+        Instead of ``speed``: the first session is played as if it happened now, for at least so
+        long, and until the minute is full.
+    skew_s : float
+        With ``live_s``: how much the venue's clock is ahead of this machine's.
     """
 
     data: Path | None = None
@@ -131,13 +138,18 @@ class ExchangeOptions:
     entitled: tuple[str, ...] = VENUES
     rate_limit: int | None = 200
     tape_limit: int = 200_000
+    journal: Path | None = None
+    live_s: float | None = None
+    skew_s: float = 0.0
 
     def __post_init__(self) -> None:
         if (self.data is None) == (self.synthetic is None):
             raise ConfigError("exchange: expected either recorded data or a synthetic market")
         if self.speed is not None and self.duration_s is not None:
             raise ConfigError("exchange: expected speed or duration_s, not both")
-        for name in ("speed", "duration_s", "slow_client_s"):
+        if self.live_s is not None and (self.speed is not None or self.duration_s is not None):
+            raise ConfigError("exchange: expected live_s, or speed or duration_s, not both")
+        for name in ("speed", "duration_s", "slow_client_s", "live_s"):
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"exchange: expected {name} > 0; found {value}")

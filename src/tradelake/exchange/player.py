@@ -7,13 +7,17 @@ client slows the playback rather than lose messages.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from tradelake.exchange.connection import Connection, Connections
 from tradelake.exchange.faults import Faults
+from tradelake.exchange.journal import Kind, Outcome
 from tradelake.exchange.ledger import Ledger
+from tradelake.exchange.live import live
+from tradelake.exchange.poison import poisoned
 from tradelake.exchange.publication import Message, publish
 from tradelake.exchange.source import MarketSource, Session
 from tradelake.exchange.tape import Tape
@@ -39,16 +43,22 @@ class Pace:
         Playback time that shares a frame.
     frame_messages : int
         At most so many messages share a frame.
+    live_s, skew_s : float or None, float
+        The first session is played as if it happened now; see :func:`tradelake.exchange.live.live`.
     """
 
     speed: float | None
     duration_s: float | None
     frame_ms: float
     frame_messages: int
+    live_s: float | None = None
+    skew_s: float = 0.0
 
 
 def session_speeds(sessions: Sequence[Session], pace: Pace) -> list[float | None]:
     """Market seconds per second of each session; None where clients set the pace."""
+    if pace.live_s is not None:
+        return [1.0] * len(sessions)
     if pace.duration_s is None:
         return [pace.speed] * len(sessions)
     total = sum(session.weight for session in sessions)
@@ -129,12 +139,18 @@ class Player:
         """Wait for the start, then play every session."""
         await self._started.wait()
         self.state = "playing"
-        sessions = self._source.sessions
+        sessions = self._sessions()
         for session, speed in zip(sessions, session_speeds(sessions, self._pace), strict=True):
             self._current, self.event_ns = session, session.start_ns
             await self._play(session, speed)
             self._played += session.weight
         self.state = "finished"
+
+    def _sessions(self) -> Sequence[Session]:
+        sessions, pace = self._source.sessions, self._pace
+        if pace.live_s is None:
+            return sessions
+        return [live(sessions[0], pace.live_s, time.time_ns(), pace.skew_s)]
 
     async def _play(self, session: Session, speed: float | None) -> None:
         pace = self._pace
@@ -156,6 +172,7 @@ class Player:
     async def _publish(self, frame: Sequence[Message]) -> None:
         self.event_ns = frame[-1].at_ns
         self.published += len(frame)
+        self._ledger.published(frame, time.time_ns())
         for message in frame:
             self._tape.add(message.key, message.record)
         live = self._connections.live()
@@ -167,6 +184,7 @@ class Player:
     async def _send(self, connection: Connection, frame: Sequence[Message]) -> None:
         async with connection.lock:
             if connection.muted:
+                self._ledger.became(connection.select(frame), connection.number, Outcome.MUTED)
                 return
             if self._faults.resets:
                 self._faults.resets = False
@@ -176,18 +194,27 @@ class Player:
                 await self._write(connection, chosen)
 
     async def _write(self, connection: Connection, messages: Sequence[Message]) -> None:
-        fault = self._faults.next_frame()
-        if fault == "cut_mid_frame":
-            connection.drop_inside(connection.frame(messages))
-            return
-        if fault == "reorder":
+        fault, number = self._faults.next_frame(), connection.number
+        became = self._ledger.became
+        if fault == "poison":
+            poison = poisoned(messages[-1])
+            self._ledger.published(poison, time.time_ns(), Kind.POISON)
+            messages = [*poison, *messages]
+        elif fault == "reorder":
             messages = messages[::-1]
         data = connection.frame(messages)
-        keys = [message.key for message in messages]
-        if await connection.write(data):
-            self._ledger.sent(keys)
+        if fault == "cut_mid_frame":
+            became(messages, number, Outcome.CUT)
+            connection.drop_inside(data)
+        elif fault == "truncate":
+            became(messages, number, Outcome.TRUNCATED)
+            await connection.write(data[: len(data) * 2 // 3])
+        elif not await connection.write(data):
+            became(messages, number, Outcome.GONE)
+        else:
+            became(messages, number, Outcome.DELIVERED)
             if fault == "duplicate" and await connection.write(data):
-                self._ledger.sent(keys, repeated=True)
+                became(messages, number, Outcome.REPEATED)
 
 
 async def send_books(
@@ -200,5 +227,8 @@ async def send_books(
         book = tape.book(symbol) if connection.subscriptions.wants(key) else None
         if book is not None:
             messages.append(Message(book.ts_event, key, book))
-    if messages and await connection.write(connection.frame(messages)):
-        ledger.sent(message.key for message in messages)
+    if not messages:
+        return
+    ledger.published(messages, time.time_ns(), Kind.STANDING)
+    written = await connection.write(connection.frame(messages))
+    ledger.became(messages, connection.number, Outcome.DELIVERED if written else Outcome.GONE)

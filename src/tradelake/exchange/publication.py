@@ -18,12 +18,13 @@ from tradelake.market.timeframes import SECOND_NS
 class Message:
     """One record on its way to clients, with its encodings once they were needed."""
 
-    __slots__ = ("at_ns", "json", "key", "packed", "record")
+    __slots__ = ("at_ns", "json", "key", "number", "packed", "record")
 
     def __init__(self, at_ns: int, key: tuple[str, str], record: MarketRecord) -> None:
         self.at_ns = at_ns
         self.key = key
         self.record = record
+        self.number = -1
         self.json: bytes | None = None
         self.packed: bytes | None = None
 

@@ -18,6 +18,7 @@ from tradelake.exchange.admin import AdminEndpoints
 from tradelake.exchange.barstore import BarStore
 from tradelake.exchange.connection import Connections
 from tradelake.exchange.faults import Faults
+from tradelake.exchange.journal import Journal
 from tradelake.exchange.ledger import Ledger
 from tradelake.exchange.options import ExchangeOptions, SyntheticOptions
 from tradelake.exchange.player import Pace, Player
@@ -67,11 +68,19 @@ def open_source(options: ExchangeOptions) -> MarketSource:
 
 
 def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Application, Player]:
-    connections, ledger, tape = Connections(), Ledger(), Tape(options.tape_limit)
+    connections, tape = Connections(), Tape(options.tape_limit)
+    ledger = Ledger(Journal(options.journal) if options.journal is not None else None)
     seed = options.synthetic.seed if options.synthetic else 0
     lateness = Lateness(fraction=options.late_trade_fraction, seed=seed)
     faults = Faults(connections, lateness)
-    pace = Pace(options.speed, options.duration_s, options.frame_ms, options.frame_messages)
+    pace = Pace(
+        options.speed,
+        options.duration_s,
+        options.frame_ms,
+        options.frame_messages,
+        options.live_s,
+        options.skew_s,
+    )
     player = Player(source, pace, connections=connections, ledger=ledger, tape=tape, faults=faults)
     stream = StreamEndpoint(
         options=options,
@@ -94,6 +103,10 @@ def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Applicati
         for connection in connections.all():
             await connection.close(WSCloseCode.GOING_AWAY)
 
+    async def close_ledger(_app: web.Application) -> None:
+        ledger.close()
+
+    app.on_cleanup.append(close_ledger)
     app.on_shutdown.append(close_connections)
     return app, player
 
@@ -120,7 +133,7 @@ def _guard(
             return await answer(request, handler)
         key = request.headers.get(KEY_HEADER)
         if key is not None and not credentials_match(
-            options, key, request.headers.get(SECRET_HEADER)
+            options, faults, key, request.headers.get(SECRET_HEADER)
         ):
             return _message(403, "forbidden.")
         admitted, headers = limit.admit(key or request.remote or "") if limit else (True, {})

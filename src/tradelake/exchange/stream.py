@@ -28,12 +28,15 @@ SECRET_HEADER = "APCA-API-SECRET-KEY"  # noqa: S105 -- a header's name
 _CLOSING_TIMEOUT_S: Final = 2.0
 
 
-def credentials_match(options: ExchangeOptions, key: object, secret: object) -> bool:
-    """Whether key and secret are the accepted ones."""
+def credentials_match(
+    options: ExchangeOptions, faults: Faults, key: object, secret: object
+) -> bool:
+    """Whether key and secret are the accepted ones: those of the options, until rotated."""
     if not isinstance(key, str) or not isinstance(secret, str):
         return False
-    right_key = hmac.compare_digest(key.encode(), options.key.encode())
-    return right_key and hmac.compare_digest(secret.encode(), options.secret.encode())
+    accepted_key, accepted_secret = faults.credentials or (options.key, options.secret)
+    right_key = hmac.compare_digest(key.encode(), accepted_key.encode())
+    return right_key and hmac.compare_digest(secret.encode(), accepted_secret.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,7 @@ class StreamEndpoint:
         """Error code that keeps a client out, or None when it has taken a slot."""
         if self.faults.connect_errors:
             return self.faults.connect_errors.pop(0)
-        if not credentials_match(self.options, key, secret):
+        if not credentials_match(self.options, self.faults, key, secret):
             return 402
         if connection.location not in self.options.entitled:
             return 409
