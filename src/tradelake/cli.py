@@ -21,6 +21,7 @@ from tradelake.commands import signals
 from tradelake.commands.exchange import exchange
 from tradelake.commands.lake import sql
 from tradelake.commands.machine import demo, up
+from tradelake.commands.tap import tap
 from tradelake.errors import ConfigError, TradelakeError
 
 
@@ -30,7 +31,7 @@ def cli() -> None:
     """Alpaca crypto market data on AWS: ingest without loss, lake, models, honest backtests."""
 
 
-for _verb in (demo, exchange, sql, up):
+for _verb in (demo, exchange, sql, tap, up):
     cli.add_command(_verb)
 
 

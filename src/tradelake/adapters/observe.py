@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -21,6 +21,7 @@ async def observed(
     line: LineFunction,
     *,
     port: int,
+    routes: Sequence[web.RouteDef] = (),
     interval_s: float = 1.0,
 ) -> AsyncIterator[None]:
     """Write ``report()`` every ``interval_s`` and at the end; answer ``status()`` meanwhile.
@@ -33,10 +34,12 @@ async def observed(
         Writes one line of fields.
     port : int
         Where ``GET /`` and ``GET /health`` are answered, on every interface; 0: nowhere.
+    routes : sequence of web.RouteDef
+        What else is answered there.
     interval_s : float
         Seconds between two lines.
     """
-    runner = await _serve(status, port) if port else None
+    runner = await _serve(status, port, routes) if port else None
     reporting = asyncio.create_task(_write(report, line, interval_s))
     try:
         yield
@@ -49,13 +52,15 @@ async def observed(
             await runner.cleanup()
 
 
-async def _serve(status: StatusFunction, port: int) -> web.AppRunner:
+async def _serve(
+    status: StatusFunction, port: int, routes: Sequence[web.RouteDef]
+) -> web.AppRunner:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=msgspec.json.encode(status()), content_type="application/json")
 
     app = web.Application()
-    app.add_routes([web.get("/", answer), web.get("/health", answer)])
-    runner = web.AppRunner(app, access_log=None)
+    app.add_routes([web.get("/", answer), web.get("/health", answer), *routes])
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     await web.TCPSite(runner, port=port).start()
     return runner
