@@ -68,9 +68,18 @@ class Records:
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """The venue acknowledged a subscription; ``missing``: asked and not given, by channel."""
+    """The venue acknowledged the subscription as it is now wanted, or a part of it.
+
+    Parameters
+    ----------
+    missing : mapping
+        What is wanted and not given, by channel.
+    unwanted : mapping
+        What is given and not wanted, by channel.
+    """
 
     missing: Mapping[str, tuple[str, ...]]
+    unwanted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

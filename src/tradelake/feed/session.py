@@ -17,8 +17,7 @@ are ns since 1970 UTC, passed in.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from tradelake.feed.decode import FrameDecoder
@@ -30,7 +29,6 @@ from tradelake.feed.events import (
     Fail,
     GapClosed,
     GapOpened,
-    Interrupted,
     ReconnectAfter,
     Records,
     Send,
@@ -39,37 +37,34 @@ from tradelake.feed.events import (
     Subscribed,
     VenueError,
 )
+from tradelake.feed.gaps import Missing, OpenGaps, Renewed, blocks
 from tradelake.feed.messages import Acknowledgement, Control, ErrorMessage, Success
+from tradelake.feed.negotiation import Negotiation
+from tradelake.feed.policy import SessionPolicy
+from tradelake.feed.refusals import (
+    ALREADY_AUTHENTICATED,
+    CONNECTION_LIMIT,
+    FATAL,
+    HTTP_FATAL,
+    HTTP_TOO_MANY,
+    MALFORMED,
+    SLOW_CLIENT,
+    SYMBOL_LIMIT,
+    hold_s,
+)
+from tradelake.feed.silence import Silence
 from tradelake.feed.subscription import (
+    Change,
     Credentials,
     Encoding,
+    Pair,
     Subscription,
+    Wanted,
     authentication,
     subscription_request,
 )
-
-SECOND_NS: Final = 1_000_000_000
-SYMBOL_LIMIT: Final = 405
-CONNECTION_LIMIT: Final = 406
-SLOW_CLIENT: Final = 407
-ALREADY_AUTHENTICATED: Final = 403
-FATAL: Final = {
-    400: "the request is malformed or names an invalid symbol",
-    402: "authentication failed: check the key and secret of this account and environment",
-    409: "the account's plan does not include this feed",
-    410: "a channel is not available in this feed",
-    411: "the key's scope does not allow this feed",
-}
-"""Codes after which trying again would be wrong, with what they mean to a reader of the log."""
-
-HTTP_TOO_MANY: Final = 429
-HTTP_FATAL: Final = {
-    400: "the address or a header is not understood",
-    401: "authentication failed: check the key and secret of this account and environment",
-    403: "the account may not use this feed",
-    404: "there is no feed at this address",
-}
-"""Answers to the upgrade request after which trying again would be wrong."""
+from tradelake.feed.timestamps import SECOND_NS
+from tradelake.market.records import Record, channel_of
 
 
 class State(enum.Enum):
@@ -88,36 +83,6 @@ class State(enum.Enum):
 
 _HANDSHAKE: Final = (State.GREETING, State.AUTHENTICATING, State.SUBSCRIBING)
 _ENDED: Final = (State.STOPPED, State.FAILED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionPolicy:
-    """How patient a session is; everything in seconds.
-
-    Parameters
-    ----------
-    connection_limit_hold_s : float
-        Wait after 406: the venue holds an unclean connection for about 90 s.
-    handshake_timeout_s : float
-        Longest wait for each step of the handshake.
-    ping_interval_s, pong_timeout_s : float
-        A ping is sent when nothing came for the interval; the connection is given up when nothing
-        came for the time-out after it.
-    silence_s : float
-        Without a data message for so long the socket counts as mute and is replaced.
-    close_timeout_s : float
-        Longest wait for the venue's close frame.
-    stable_s : float
-        A stream that lasted so long starts the back-off anew.
-    """
-
-    connection_limit_hold_s: float = 90.0
-    handshake_timeout_s: float = 10.0
-    ping_interval_s: float = 10.0
-    pong_timeout_s: float = 5.0
-    silence_s: float = 300.0
-    close_timeout_s: float = 5.0
-    stable_s: float = 30.0
 
 
 class Session:
@@ -146,26 +111,30 @@ class Session:
     ) -> None:
         self.state = State.IDLE
         self._credentials = credentials
-        self._subscription = subscription
+        self._wanted = Wanted.of(subscription)
         self._make_backoff = backoff
         self._waits = backoff()
         self._policy = policy or SessionPolicy()
         self._encoding: Encoding = encoding
         self._decoder = FrameDecoder()
+        self._negotiation = Negotiation()
+        self._gaps = OpenGaps()
+        self._silence = Silence(self._policy.channel_silence_s)
         self._since_ns = 0
         self._heard_ns = 0
-        self._data_ns = 0
+        self._asked_ns = 0
+        self._refusal = ""
         self._streamed = False
         self._pinged_ns: int | None = None
         self._hold_s: float | None = None
-        self._gap: GapOpened | None = None
-        self._partial: GapOpened | None = None
 
     def connected(self, now_ns: int) -> list[Event]:
         """Report that a connection is open."""
         if self.state is not State.IDLE:
             return [Close("the session was stopped")]
         self._decoder = FrameDecoder()
+        self._negotiation = Negotiation()
+        self._refusal = ""
         self._heard_ns = now_ns
         self._pinged_ns = None
         self._enter(State.GREETING, now_ns)
@@ -179,8 +148,8 @@ class Session:
         records, controls = self._decoder.decode(frame, now_ns)
         events: list[Event] = []
         if records:
-            self._data_ns = now_ns
             events.append(Records(records))
+            events += self._spoke(records, now_ns)
         for control in controls:
             events += self._control(control, before_ns, now_ns)
         return events
@@ -193,7 +162,8 @@ class Session:
 
     def resumed(self, now_ns: int) -> list[Event]:
         """Report that frames are read again after a pause of ours: it was not the venue's."""
-        self._heard_ns = self._data_ns = now_ns
+        self._heard_ns = now_ns
+        self._silence.resumed(now_ns)
         self._pinged_ns = None
         return []
 
@@ -205,22 +175,28 @@ class Session:
         if self.state is State.STREAMING and now_ns - self._since_ns >= stable_ns:
             self._waits = self._make_backoff()
         if self.state is State.STOPPING:
-            events = self._open_gap(STOP)
+            events = self._interrupt(STOP)
             self._enter(State.STOPPED, now_ns)
             return [*events, Stopped()]
-        events = self._open_gap(f"disconnect: {reason}")
+        events = self._interrupt(f"disconnect: {reason}")
         wait_s = next(self._waits) if self._hold_s is None else self._hold_s
         self._hold_s = None
         self._enter(State.IDLE, now_ns)
         return [*events, ReconnectAfter(wait_s, reason)]
 
-    def refused(self, status: int, reason: str, now_ns: int) -> list[Event]:
-        """Report that the venue answered the upgrade request with an HTTP status instead."""
+    def refused(
+        self, status: int, reason: str, now_ns: int, headers: Mapping[str, str] | None = None
+    ) -> list[Event]:
+        """Report that the venue answered the upgrade request with an HTTP status instead.
+
+        The headers of a 429 say how long to wait; without them it is as after 406.
+        """
         said = f"HTTP {status}: {reason}"
         if status in HTTP_FATAL:
             return self._fail(f"{said}: {HTTP_FATAL[status]}", now_ns)
         if status == HTTP_TOO_MANY:
-            self._hold_s = self._policy.connection_limit_hold_s
+            asked_s = hold_s(headers or {}, now_ns)
+            self._hold_s = self._policy.connection_limit_hold_s if asked_s is None else asked_s
         return self.disconnected(said, now_ns)
 
     def tick(self, now_ns: int) -> list[Event]:
@@ -235,19 +211,32 @@ class Session:
             return self._close(f"no answer while {self.state.value}", now_ns)
         if self.state is not State.STREAMING:
             return []
-        if (now_ns - self._data_ns) / SECOND_NS >= policy.silence_s:
-            # pongs say nothing about the data: it may be missing since the last of it
-            cause = f"mute: no data for {policy.silence_s:g} s"
-            return [*self._open_gap(cause, self._data_ns), *self._close(cause, now_ns)]
-        if self._pinged_ns is not None:
-            if (now_ns - self._pinged_ns) / SECOND_NS >= policy.pong_timeout_s:
-                self._enter(State.CLOSING, now_ns)
-                return [Abort(f"no pong for {policy.pong_timeout_s:g} s")]
-            return []
-        if (now_ns - self._heard_ns) / SECOND_NS >= policy.ping_interval_s:
-            self._pinged_ns = now_ns
-            return [SendPing()]
-        return []
+        return [*self._watch(now_ns), *self._keep_alive(now_ns)]
+
+    def change(self, change: Change, now_ns: int) -> list[Event]:
+        """Ask for more, for less, or for some of it anew; in this order: drop, add, renew.
+
+        At once when there is a subscription, else with the next one. The venue's acknowledgement
+        is checked against all that is then wanted; what it refuses is a gap.
+        """
+        live = self.state in (State.SUBSCRIBING, State.STREAMING)
+        events: list[Event] = []
+        dropped = () if change.drop is None else self._wanted.named(change.drop)
+        self._wanted = self._wanted.without(dropped)
+        asked = () if change.add is None else Wanted.of(change.add).pairs()
+        before = set(self._wanted.pairs())
+        if self._negotiation.settled:
+            before.difference_update(self._lacking())
+        self._wanted = self._wanted.adding(asked)
+        if not live:
+            return events
+        for channel in self._silence.watch(self._wanted.symbols, now_ns):
+            events += self._gaps.close(channel, now_ns)
+        self._negotiation.ask("unsubscribe", dropped)
+        self._negotiation.ask("subscribe", (pair for pair in asked if pair not in before))
+        if change.renew is not None:
+            events += self._renew(self._wanted.served(change.renew), now_ns)
+        return [*events, *self._ask(now_ns)]
 
     def stop(self, now_ns: int) -> list[Event]:
         """Ask for the end: close, take what still arrives, then ``Stopped``."""
@@ -267,56 +256,125 @@ class Session:
                 return [Send(authentication(self._credentials, self._encoding))]
             case Success(msg="authenticated") if self.state is State.AUTHENTICATING:
                 self._enter(State.SUBSCRIBING, now_ns)
-                return [Send(subscription_request(self._subscription, self._encoding))]
+                self._negotiation.ask("subscribe", self._wanted.pairs())
+                return self._ask(now_ns)
             case Acknowledgement() if self.state in (State.SUBSCRIBING, State.STREAMING):
-                return self._acknowledged(control, now_ns)
+                self._negotiation.accepted(control)
+                return self._ask(now_ns)
             case ErrorMessage():
                 reported = VenueError(control.code, control.msg)
                 return [reported, *self._refused(control, before_ns, now_ns)]
             case _:
                 return []
 
-    def _acknowledged(self, acknowledged: Acknowledgement, now_ns: int) -> list[Event]:
-        if self._subscription.nothing_of(acknowledged):
-            return self._fail("the venue acknowledged none of the channels asked for", now_ns)
-        events: list[Event] = []
+    def _ask(self, now_ns: int) -> list[Event]:
+        """Send the next request; when all are answered, judge what is subscribed."""
+        request = self._negotiation.next()
+        if request is not None:
+            self._asked_ns = now_ns
+            if self.state is State.SUBSCRIBING:
+                self._since_ns = now_ns
+            return [Send(subscription_request(request.action, request.pairs, self._encoding))]
+        if not self._negotiation.settled:
+            return []
+        return self._settled(now_ns)
+
+    def _settled(self, now_ns: int) -> list[Event]:
+        acknowledged = self._negotiation.acknowledged
+        missing = self._wanted.missing(acknowledged)
+        if missing and missing == self._wanted.symbols:
+            nothing = f"the venue serves none of the channels and symbols wanted{self._refusal}"
+            if self.state is State.STREAMING:
+                return self._close(nothing, now_ns)
+            return self._fail(nothing, now_ns)
         if self.state is State.SUBSCRIBING:
             self._enter(State.STREAMING, now_ns)
-            self._data_ns = now_ns
+            self._silence.start(self._wanted.symbols, now_ns)
             self._streamed = True
-        if self._gap is not None:
-            events.append(GapClosed(self._gap, now_ns))
-            self._gap = None
-        missing = self._subscription.missing(acknowledged)
-        events.append(Subscribed(missing))
-        return [*events, *self._track_missing(missing, now_ns)]
+        self._asked_ns = now_ns
+        events = self._gaps.resume(now_ns)
+        events.append(Subscribed(missing, self._wanted.unwanted(acknowledged)))
+        partial = {Missing(*block): block for block in blocks(missing)}
+        events += self._gaps.keep(Renewed, (), now_ns)
+        events += self._gaps.keep(Missing, partial, now_ns)
+        for key, (channels, symbols) in partial.items():
+            lacking = dict.fromkeys(channels, symbols)
+            events += self._gaps.open(key, lacking, now_ns, "partial acknowledgement")
+        return events
 
-    def _track_missing(self, missing: dict[str, tuple[str, ...]], now_ns: int) -> list[Event]:
-        symbols = tuple(sorted({symbol for lacking in missing.values() for symbol in lacking}))
-        channels = tuple(missing)
-        partial = self._partial
-        if partial is not None and (partial.channels, partial.symbols) == (channels, symbols):
+    def _lacking(self) -> tuple[Pair, ...]:
+        return Wanted(self._wanted.missing(self._negotiation.acknowledged)).pairs()
+
+    def _renew(self, pairs: tuple[Pair, ...], now_ns: int) -> list[Event]:
+        if not pairs:
+            return []
+        self._negotiation.ask("unsubscribe", pairs)
+        self._negotiation.ask("subscribe", pairs)
+        renewed = Wanted({}).adding(pairs).symbols
+        return self._gaps.open(Renewed(pairs), renewed, now_ns, "subscription renewed")
+
+    def _spoke(self, records: list[Record], now_ns: int) -> list[Event]:
+        again = self._silence.heard({channel_of(record) for record in records}, now_ns)
+        return [event for channel in again for event in self._gaps.close(channel, now_ns)]
+
+    def _keep_alive(self, now_ns: int) -> list[Event]:
+        if self.state is not State.STREAMING:
+            return []
+        policy = self._policy
+        if self._pinged_ns is not None:
+            if (now_ns - self._pinged_ns) / SECOND_NS >= policy.pong_timeout_s:
+                self._enter(State.CLOSING, now_ns)
+                return [Abort(f"no pong for {policy.pong_timeout_s:g} s")]
+        elif (now_ns - self._heard_ns) / SECOND_NS >= policy.ping_interval_s:
+            self._pinged_ns = now_ns
+            return [SendPing()]
+        return []
+
+    def _watch(self, now_ns: int) -> list[Event]:
+        """Look for silence, an answer that does not come, and what may be asked for again."""
+        policy = self._policy
+        mute_s = (now_ns - self._silence.newest_ns) / SECOND_NS
+        if mute_s >= policy.silence_s and self._wanted.symbols:
+            # pongs say nothing about the data: it may be missing since the last of it
+            cause = f"mute: no data for {policy.silence_s:g} s"
+            return [*self._interrupt(cause, self._silence.newest_ns), *self._close(cause, now_ns)]
+        asked_s = (now_ns - self._asked_ns) / SECOND_NS
+        if not self._negotiation.settled:
+            if asked_s >= policy.handshake_timeout_s:
+                return self._close("no answer to a change of the subscription", now_ns)
             return []
         events: list[Event] = []
-        if partial is not None:
-            events.append(GapClosed(partial, now_ns))
-        self._partial = None
-        if missing:
-            self._partial = GapOpened(now_ns, channels, symbols, "partial acknowledgement")
-            events.append(self._partial)
-        return events
+        renewed: list[Pair] = []
+        for channel, since_ns, remedy in self._silence.silent():
+            cause = f"mute: no {channel} while other channels talk"
+            named = self._wanted.symbols[channel]
+            events += self._gaps.open(channel, {channel: named}, since_ns, cause)
+            if remedy == "reconnect":
+                return [*events, *self._close(cause, now_ns)]
+            renewed += [(channel, symbol) for symbol in named]
+        lacking = self._lacking() if asked_s >= policy.partial_retry_s else ()
+        if not renewed and not lacking:
+            return []
+        self._negotiation.ask("unsubscribe", renewed)
+        self._negotiation.ask("subscribe", dict.fromkeys((*renewed, *lacking)))
+        return [*events, *self._ask(now_ns)]
 
     def _refused(self, error: ErrorMessage, before_ns: int, now_ns: int) -> list[Event]:
         said = f"{error.code} {error.msg}"
+        asking = self._negotiation.under_way is not None
+        if asking and error.code in (MALFORMED, SYMBOL_LIMIT):
+            self._negotiation.refused(limit=error.code == SYMBOL_LIMIT)
+            self._refusal = f": {said}"
+            return self._ask(now_ns)
         if error.code in FATAL:
             return self._fail(f"{said}: {FATAL[error.code]}", now_ns)
-        if error.code == SYMBOL_LIMIT:
-            if self.state is State.STREAMING:
-                return []
-            return self._fail(f"{said}: nothing is subscribed; ask for fewer symbols", now_ns)
+        if error.code == SYMBOL_LIMIT and self.state is State.STREAMING:
+            return []
         if error.code == SLOW_CLIENT:
-            gap = self._interval(min(before_ns, now_ns - 1), "slow client (407)")
-            return [gap, GapClosed(gap, now_ns)]
+            since_ns = min(before_ns, now_ns - 1)
+            named = blocks(self._wanted.symbols)
+            slow = [GapOpened(since_ns, *block, "slow client (407)") for block in named]
+            return [*slow, *(GapClosed(gap, now_ns) for gap in slow)]
         if error.code == ALREADY_AUTHENTICATED:
             return []
         if error.code == CONNECTION_LIMIT:
@@ -326,30 +384,22 @@ class Session:
     def _close(self, reason: str, now_ns: int) -> list[Event]:
         if self.state in (*_ENDED, State.CLOSING, State.STOPPING, State.IDLE):
             return []
-        gap = self._open_gap(reason)
+        gap = self._interrupt(reason)
         self._enter(State.CLOSING, now_ns)
         return [*gap, Close(reason)]
 
     def _fail(self, message: str, now_ns: int) -> list[Event]:
         if self.state in (*_ENDED, State.STOPPING):
             return []
-        gap = self._open_gap(message)
+        gap = self._interrupt(message)
         self._enter(State.FAILED, now_ns)
         return [*gap, Close(message), Fail(message)]
 
-    def _open_gap(self, cause: str, since_ns: int | None = None) -> list[Event]:
-        opened_ns = self._heard_ns if since_ns is None else since_ns
-        if not self._streamed or self._gap is not None:
+    def _interrupt(self, cause: str, since_ns: int | None = None) -> list[Event]:
+        if not self._streamed:
             return []
-        events: list[Event] = []
-        if self._partial is not None:
-            events.append(GapClosed(self._partial, max(opened_ns, self._partial.opened_ns)))
-            self._partial = None
-        self._gap = self._interval(opened_ns, cause)
-        return [*events, self._gap, Interrupted(cause)]
-
-    def _interval(self, opened_ns: int, cause: str) -> GapOpened:
-        return GapOpened(opened_ns, self._subscription.channels, self._subscription.symbols, cause)
+        opened_ns = self._heard_ns if since_ns is None else since_ns
+        return self._gaps.interrupt(self._wanted.symbols, opened_ns, cause)
 
     def _enter(self, state: State, now_ns: int) -> None:
         self.state = state

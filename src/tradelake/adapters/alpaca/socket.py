@@ -24,6 +24,7 @@ from tradelake.feed.events import (
     Stopped,
 )
 from tradelake.feed.session import Session
+from tradelake.feed.subscription import Change
 from tradelake.ports import Clock
 from tradelake.usecases.intake import Intake
 
@@ -58,6 +59,20 @@ class AlpacaFeed:
         self._ended = False
         self._failure: str | None = None
         self._wait_s = 0.0
+        self._intake: Intake | None = None
+        self._outbox: asyncio.Queue[Send | Close] = asyncio.Queue()
+
+    def request(self, change: Change) -> None:
+        """Change the subscription: at once when there is one, else with the next connection.
+
+        Does not block. Called in the loop that runs the feed, or before it runs.
+        """
+        now_ns = self._clock.now_ns()
+        for event in self._session.change(change, now_ns):
+            if isinstance(event, Send | Close):
+                self._outbox.put_nowait(event)
+            elif self._intake is not None:
+                self._intake.take(event, now_ns)
 
     async def run(self, intake: Intake, stop: asyncio.Event) -> None:
         """Feed ``intake`` until ``stop`` is set and all that came before the close is taken.
@@ -67,6 +82,7 @@ class AlpacaFeed:
         Fatal
             The venue refuses for good.
         """
+        self._intake = intake
         async with aiohttp.ClientSession(headers=_MSGPACK, timeout=_NO_TIMEOUT) as http:
             while not self._ended:
                 await self._connect_once(http, intake, stop)
@@ -91,11 +107,13 @@ class AlpacaFeed:
                     timeout=_CLOSE_TIMEOUT,
                 )
             async with ws:
+                self._outbox = asyncio.Queue()  # what was not sent went with the connection
                 await self._perform(self._session.connected(self._clock.now_ns()), ws, intake)
                 async with self._attended(ws, intake, stop):
                     reason = await self._read(ws, intake)
         except aiohttp.WSServerHandshakeError as error:
-            events = self._session.refused(error.status, error.message, self._clock.now_ns())
+            now_ns, headers = self._clock.now_ns(), error.headers
+            events = self._session.refused(error.status, error.message, now_ns, headers)
         except _LOST as error:
             reason = f"{type(error).__name__}: {error}"
             events = self._session.disconnected(reason, self._clock.now_ns())
@@ -110,6 +128,7 @@ class AlpacaFeed:
         attendants = [
             asyncio.create_task(self._tick(ws, intake)),
             asyncio.create_task(self._close_on(stop, ws, intake)),
+            asyncio.create_task(self._carry_out_requests(ws, intake)),
         ]
         try:
             yield
@@ -146,6 +165,12 @@ class AlpacaFeed:
             await asyncio.sleep(TICK_S)
             if self._reading:
                 await self._perform(self._session.tick(self._clock.now_ns()), ws, intake)
+
+    async def _carry_out_requests(
+        self, ws: aiohttp.ClientWebSocketResponse, intake: Intake
+    ) -> None:
+        while True:
+            await self._perform([await self._outbox.get()], ws, intake)
 
     async def _close_on(
         self, stop: asyncio.Event, ws: aiohttp.ClientWebSocketResponse, intake: Intake
