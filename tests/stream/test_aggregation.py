@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradelake.errors import InvalidData
-from tradelake.market.records import Quote, Trade
+from tradelake.market.records import BookUpdate, Quote, Trade
 from tradelake.stream import identities
 from tradelake.stream.aggregation import Aggregator, Rules
 from tradelake.stream.aggregation_state import decode_state, encode_state
@@ -72,9 +72,9 @@ def test_a_minute_without_trades_has_no_bar():
     assert seconds(bars) == [(0, 1, "complete"), (120, 1, "complete")]
 
 
-def test_records_that_are_no_trades_make_no_bars():
-    quote = Quote("BTC/USD", DAY + S, DAY + S, 1.0, 1.0, 2.0, 1.0)
-    assert feed(started(), batch(1, quote, watermark_s=400)) == []
+def test_order_books_make_no_bars():
+    book = BookUpdate("BTC/USD", DAY + S, DAY + S, [(1.0, 1.0)], [(2.0, 1.0)])
+    assert feed(started(), batch(1, book, watermark_s=400)) == []
 
 
 def test_a_late_trade_within_the_lateness_is_part_of_the_first_revision():
@@ -87,7 +87,7 @@ def test_a_late_trade_makes_a_revision_when_its_bar_is_closed_and_retained():
     bars = started()
     feed(bars, batch(1, trade(1, 1, price=100.0), watermark_s=100))
     (revised,) = feed(bars, batch(2, trade(0.5, 2, price=90.0), watermark_s=100))
-    assert (revised.open, revised.close, revised.revision, revised.trades) == (90.0, 100.0, 2, 2)
+    assert (revised.open, revised.close, revised.revision, revised.trades) == (90.0, 100.0, 4, 2)
     assert bars.counts.revisions == 1
 
 
@@ -122,7 +122,7 @@ def test_a_repeated_batch_is_ignored_and_a_replaced_leaders_is_counted():
     bars = started()
     feed(bars, batch(1, trade(1, 1), watermark_s=1), batch(1, trade(2, 2), watermark_s=99))
     feed(bars, batch(0, epoch=3, watermark_s=1), batch(2, trade(3, 3), watermark_s=99))
-    assert (bars.counts.repeats, bars.counts.stale, bars.counts.trades) == (2, 1, 1)
+    assert (bars.counts.repeats, bars.counts.stale, bars.counts.trades) == (1, 1, 2)
 
 
 def test_the_first_bar_is_partial_when_the_source_began_in_mid_bar():
@@ -163,9 +163,11 @@ def test_bars_open_while_the_epoch_changes_are_partial_and_others_are_not():
     ]
 
 
-def test_bars_of_the_backfill_lane_are_backfilled():
-    given_ = batch(0, trade(30, 1), watermark_s=200, lane="backfill")
-    assert seconds(feed(Aggregator(MINUTE), given_)) == [(0, 1, "backfilled")]
+def test_batches_of_other_lanes_are_counted_and_left_out():
+    bars = started()
+    before = encode_state(bars)
+    assert feed(bars, batch(1, trade(30, 1), watermark_s=200, lane="backfill")) == []
+    assert (bars.counts.other_lanes, encode_state(bars)) == (1, before)
 
 
 def test_a_timeframe_begins_partial_when_it_is_added_to_a_running_source():
@@ -189,7 +191,7 @@ def test_a_timeframe_is_dropped_when_the_rules_no_longer_name_it():
     assert {key[1] for key in decode_state(encode_state(bars), MINUTE).series} == {"1m"}
 
 
-@pytest.mark.parametrize("data", [b"", b"\x02", b"\x01nonsense"])
+@pytest.mark.parametrize("data", [b"", b"\x01", b"\x02nonsense"])
 def test_a_damaged_state_is_refused(data):
     with pytest.raises(InvalidData, match="state"):
         decode_state(data, MINUTE)

@@ -78,7 +78,7 @@ def test_open_and_close_follow_time_then_trade_id_not_arrival():
     ]
     bar = to_bar(total(trades), "A/USD", "1m", 0, "complete")
     assert (bar.open, bar.high, bar.low, bar.close) == (10.0, 30.0, 10.0, 30.0)
-    assert (bar.volume, bar.vwap, bar.trades, bar.revision, bar.ts_ingest) == (3.0, 20.0, 3, 3, 9)
+    assert (bar.volume, bar.vwap, bar.trades, bar.revision, bar.ts_ingest) == (3.0, 20.0, 3, 6, 9)
 
 
 def test_vwap_is_zero_when_nothing_but_empty_trades_came():

@@ -56,9 +56,9 @@ def batches(trades, seed):
         watermark = part[0].ts_event
         part = part + chance.sample(part, len(part) // 20)
         chance.shuffle(part)
-        cut.append(Batch("history", "binance", 1, 0, seq, watermark, part))
+        cut.append(Batch("live", "binance", 1, 0, seq, watermark, part))
         start, seq = end, seq + 1
-    return [*cut, Batch("history", "binance", 1, 0, seq, FINAL_WATERMARK, [])]
+    return [*cut, Batch("live", "binance", 1, 0, seq, FINAL_WATERMARK, [])]
 
 
 def build(cut, save_every):

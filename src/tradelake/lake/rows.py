@@ -23,7 +23,7 @@ from tradelake.market.records import (
     Rejected,
     Trade,
 )
-from tradelake.market.timeframes import timeframe_ns
+from tradelake.market.timeframes import bar_over_ns
 from tradelake.stream.envelope import Batch
 from tradelake.topology import tables
 
@@ -166,7 +166,7 @@ def _bar(record: Bar) -> tuple[Any, ...]:
 
 def _available_ns(record: Bar) -> int:
     """A bar may be used when it is over and we have it; history was there at the bar's end."""
-    end_ns = record.ts_event + timeframe_ns(record.timeframe)
+    end_ns = bar_over_ns(record.timeframe, record.ts_event, record.ts_ingest)
     return end_ns if record.channel == HISTORY else max(end_ns, record.ts_ingest)
 
 

@@ -9,12 +9,15 @@ from typing import Final
 import msgspec
 
 from tradelake.errors import InvalidData
+from tradelake.market.timeframes import event_timeframe
 from tradelake.stream.aggregation import Aggregator, Rules
 from tradelake.stream.bar_series import BarSeries
+from tradelake.stream.event_bars import EventBar, EventSeries
 from tradelake.stream.identities import Identity, RecentTrades
 from tradelake.stream.partial_bars import PartialBar, TradeKey
+from tradelake.stream.positions import Positions
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class _StoredBar(msgspec.Struct, array_like=True, frozen=True):
@@ -40,6 +43,33 @@ class _StoredSeries(msgspec.Struct, array_like=True, frozen=True):
     closed: list[_StoredBar]
 
 
+class _StoredEvents(msgspec.Struct, array_like=True, frozen=True):
+    """An event series; sums as text, as above."""
+
+    symbol: str
+    timeframe: str
+    last_ns: int
+    uncertain: bool
+    times: tuple[int, int, int] | None
+    prices: tuple[float, float, float, float]
+    volume: str
+    notional: str
+    trades: int
+    torn: bool
+
+
+class _StoredMinute(msgspec.Struct, array_like=True, frozen=True):
+    """Midpoints of the quotes of one minute."""
+
+    symbol: str
+    open_ns: int
+    first: TradeKey
+    last: TradeKey
+    high: float
+    low: float
+    ts_ingest: int
+
+
 class _StoredIdentities(msgspec.Struct, array_like=True, frozen=True):
     """Identities of a symbol as columns; times as differences, which compress."""
 
@@ -50,7 +80,8 @@ class _StoredIdentities(msgspec.Struct, array_like=True, frozen=True):
 
 
 class _Stored(msgspec.Struct, array_like=True, frozen=True):
-    position: tuple[int, int]
+    positions: dict[int, int]
+    forgotten_epoch: int
     watermark_ns: int
     heard_ns: int
     covered_from_ns: int | None
@@ -59,6 +90,8 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
     horizon_ns: int
     identities: list[_StoredIdentities]
     series: list[_StoredSeries]
+    events: list[_StoredEvents]
+    minutes: list[_StoredMinute]
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
@@ -68,7 +101,8 @@ _DECODER: Final = msgspec.msgpack.Decoder(_Stored)
 def encode_state(aggregator: Aggregator) -> bytes:
     """Return everything that later output depends on."""
     stored = _Stored(
-        position=aggregator.position,
+        positions=aggregator.positions.last,
+        forgotten_epoch=aggregator.positions.forgotten_epoch,
         watermark_ns=aggregator.watermark_ns,
         heard_ns=aggregator.heard_ns,
         covered_from_ns=aggregator.covered_from_ns,
@@ -85,6 +119,11 @@ def encode_state(aggregator: Aggregator) -> bytes:
                 _store_bars(series.closed, series.torn),
             )
             for (symbol, timeframe), series in sorted(aggregator.series.items())
+        ],
+        events=[_store_events(aggregator.events[key]) for key in sorted(aggregator.events)],
+        minutes=[
+            _StoredMinute(*key, part.first, part.last, part.high, part.low, part.ts_ingest)
+            for key, part in aggregator.minutes.kept()
         ],
     )
     return bytes((VERSION,)) + zlib.compress(_ENCODER.encode(stored), 6)
@@ -105,7 +144,7 @@ def decode_state(data: bytes, rules: Rules) -> Aggregator:
     except (zlib.error, msgspec.DecodeError) as error:
         raise InvalidData("state", f"expected stored bars, {len(data)} bytes: {error}") from error
     aggregator = Aggregator(rules)
-    aggregator.position = stored.position
+    aggregator.positions = Positions(stored.positions, stored.forgotten_epoch)
     aggregator.watermark_ns = stored.watermark_ns
     aggregator.heard_ns = stored.heard_ns
     aggregator.covered_from_ns = stored.covered_from_ns
@@ -120,6 +159,10 @@ def decode_state(data: bytes, rules: Rules) -> Aggregator:
     for saved in stored.series:
         if saved.timeframe in rules.timeframes:
             aggregator.series[saved.symbol, saved.timeframe] = _load_series(aggregator, saved)
+    for events in stored.events:
+        if aggregator.builds(events.symbol, events.timeframe):
+            aggregator.events[events.symbol, events.timeframe] = _load_events(events)
+    _load_minutes(aggregator, stored.minutes)
     aggregator.find_next_due()
     return aggregator
 
@@ -131,6 +174,45 @@ def _load_series(aggregator: Aggregator, saved: _StoredSeries) -> BarSeries:
     series.closed = {bar.open_ns: _load_bar(bar) for bar in saved.closed}
     series.torn = {bar.open_ns for bar in (*saved.open, *saved.closed) if bar.torn}
     return series
+
+
+def _store_events(series: EventSeries) -> _StoredEvents:
+    bar = series.bar
+    return _StoredEvents(
+        series.symbol,
+        series.timeframe.name,
+        series.last_ns,
+        series.uncertain,
+        None if bar is None else (bar.ts_event, bar.day_ns, bar.ts_ingest),
+        (0.0, 0.0, 0.0, 0.0) if bar is None else (bar.open, bar.high, bar.low, bar.close),
+        "" if bar is None else str(bar.volume),
+        "" if bar is None else str(bar.notional),
+        0 if bar is None else bar.trades,
+        bar is not None and bar.torn,
+    )
+
+
+def _load_events(saved: _StoredEvents) -> EventSeries:
+    timeframe = event_timeframe(saved.timeframe)
+    if timeframe is None:
+        raise InvalidData("state", f"expected an event timeframe, found {saved.timeframe!r}")
+    series = EventSeries(saved.symbol, timeframe)
+    series.last_ns, series.uncertain = saved.last_ns, saved.uncertain
+    if saved.times is not None:
+        ts_event, day_ns, ts_ingest = saved.times
+        sums = (int(saved.volume), int(saved.notional))
+        series.bar = EventBar(
+            ts_event, day_ns, *saved.prices, *sums, saved.trades, ts_ingest, saved.torn
+        )
+    return series
+
+
+def _load_minutes(aggregator: Aggregator, minutes: list[_StoredMinute]) -> None:
+    """Put the minutes of quotes back."""
+    for saved in minutes:
+        sums = (0, 0, 0, saved.ts_ingest)
+        part = PartialBar(saved.first, saved.last, saved.high, saved.low, *sums)
+        aggregator.restore_minute((saved.symbol, saved.open_ns), part)
 
 
 def _store_bars(bars: dict[int, PartialBar], torn: set[int]) -> list[_StoredBar]:

@@ -38,16 +38,20 @@ class BarSeries:
         self.floor_ns = NO_WATERMARK
 
     def add(self, open_ns: int, part: PartialBar, covered_from_ns: int) -> bool:
-        """Add trades to the bar at ``open_ns``; returns whether it had been closed before.
+        """Add a part to the bar at ``open_ns``; returns whether this revises a closed bar.
 
-        A bar that opens before ``covered_from_ns`` is torn. The caller has checked ``open_ns >
-        floor_ns``.
+        Quotes alone never do: the bar's revision would not grow. A bar that opens before
+        ``covered_from_ns`` is torn. The caller has checked ``open_ns > floor_ns``.
         """
-        for bars in (self.open, self.closed):
-            known = bars.get(open_ns)
-            if known is not None:
-                bars[open_ns] = merge(known, part)
-                return bars is self.closed
+        known = self.open.get(open_ns)
+        if known is not None:
+            self.open[open_ns] = merge(known, part)
+            return False
+        known = self.closed.get(open_ns)
+        if known is not None:
+            if part.trades:
+                self.closed[open_ns] = merge(known, part)
+            return part.trades > 0
         self.open[open_ns] = part
         if open_ns < covered_from_ns:
             self.torn.add(open_ns)

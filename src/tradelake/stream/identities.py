@@ -8,7 +8,7 @@ from tradelake.market.records import Trade
 from tradelake.market.timeframes import SECOND_NS
 from tradelake.stream.envelope import NO_WATERMARK
 
-WINDOW_NS: Final = 60 * SECOND_NS
+WINDOW_NS: Final = 300 * SECOND_NS
 """Identities are remembered for this long behind the watermark, beside the lateness."""
 MOST_IDENTITIES: Final = 12_000
 """At most so many are remembered; when there are more, all but the newest half are forgotten."""
@@ -20,7 +20,8 @@ Identity = tuple[str, int, int]
 class RecentTrades:
     """Identities of trades at or after a horizon that only rises.
 
-    A trade before the horizon cannot be told from a duplicate any more and is taken as new. When
+    A trade before the horizon cannot be told from a duplicate any more: it is not new, and a bar
+    that lacks it waits for a rebuild, because a trade counted twice would never be found. When
     identities are removed from memory cannot be observed, because the horizon alone decides whether
     they are looked up: so the answer depends on the trades and horizons alone, not on when the
     state was saved.
@@ -39,9 +40,9 @@ class RecentTrades:
         self.horizon_ns = horizon_ns
 
     def is_new(self, trade: Trade) -> bool:
-        """Return whether the trade was not seen before, and remember it."""
+        """Return whether the trade was certainly not seen before, and remember it."""
         if trade.ts_event < self.horizon_ns:
-            return True
+            return False
         identity = (trade.symbol, trade.ts_event, trade.trade_id)
         if identity in self._seen:
             return False

@@ -7,6 +7,9 @@ and in whichever order the parts arrive, the bar is the same to the last bit. Th
 - open and close are the least and greatest trade in the total order (ts_event, trade_id, price),
   not the first and last to arrive.
 
+A part may also be of quotes alone: no trades, no sums, prices of midpoints in the total order
+(ts_event, occurrence, midpoint). Trades outrank quotes: merging the two leaves the trades.
+
 A float64 stands for the shortest decimal that reads back as it (its ``repr``): what the venue
 wrote, up to 17 digits. Sizes are rounded half-even to 1e-18 base units and notionals (price * size,
 multiplied exactly) to 1e-18 quote units, once for each trade. Inputs of at most 18 decimals and
@@ -27,15 +30,17 @@ from tradelake.market.records import Bar, Trade
 SCALE: Final = 10**18
 """Units of the integer sums: 1e-18 base units of volume, 1e-18 quote units of notional."""
 
+Status = Literal["complete", "partial", "backfilled"]
+
 TradeKey = tuple[int, int, float]
-"""(ts_event, trade_id, price): the total order of a symbol's trades."""
+"""(ts_event, trade_id, price): the total order of a symbol's trades; of quotes see above."""
 
 # A float's 17 digits lie between 10**-324 and 10**308: scaled products have up to 650 digits.
 _EXACT: Final = Context(prec=700, rounding=ROUND_HALF_EVEN, Emin=-9999, Emax=9999)
 
 
 class PartialBar(msgspec.Struct, frozen=True, gc=False):
-    """Trades of one bar, added up.
+    """Trades of one bar, added up; or midpoints of its quotes, with ``trades`` 0.
 
     Parameters
     ----------
@@ -48,7 +53,7 @@ class PartialBar(msgspec.Struct, frozen=True, gc=False):
     trades : int
         Number of trades.
     ts_ingest : int
-        Greatest ``ts_ingest`` of the trades, ns.
+        Greatest ``ts_ingest`` of the trades (or quotes), ns.
     """
 
     first: TradeKey
@@ -87,7 +92,15 @@ def of_trade(trade: Trade) -> PartialBar:
 
 
 def merge(one: PartialBar, other: PartialBar) -> PartialBar:
-    """Return the partial bar of the trades of both, which must have no trade in common."""
+    """Return the partial bar of the trades of both, which must have no trade in common.
+
+    Where only one has trades, that one.
+    """
+    if not one.trades or not other.trades:
+        if one.trades:
+            return one
+        if other.trades:
+            return other
     return PartialBar(
         first=min(one.first, other.first),
         last=max(one.last, other.last),
@@ -105,11 +118,14 @@ def to_bar(
     symbol: str,
     timeframe: str,
     open_ns: int,
-    status: Literal["complete", "partial", "backfilled"],
+    status: Status,
+    flags: str = "",
 ) -> Bar:
-    """Return the bar in float64, each value rounded once; its revision is the number of trades.
+    """Return the bar in float64, each value rounded once.
 
-    Where the volume is 0 (trades of size 0 alone) the vwap is 0.
+    Its revision is twice the number of trades, and one more when it was rebuilt from the lake
+    (``backfilled``): a rebuild outranks what the stream gave for the same trades. Where the volume
+    is 0 (trades of size 0, or none) the vwap is 0.
     """
     return Bar(
         symbol=symbol,
@@ -125,6 +141,7 @@ def to_bar(
         timeframe=timeframe,
         source="tradelake",
         channel=AGGREGATE,
-        revision=partial.trades,
+        revision=2 * partial.trades + (status == "backfilled"),
         status=status,
+        flags=flags,
     )
