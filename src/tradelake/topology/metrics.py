@@ -1,0 +1,160 @@
+"""Metrics: which fields of what a component reports become CloudWatch metrics, and the alarms.
+
+A component writes one line a report; the fields named here are metrics of that line (embedded
+metric format), the others are its text. A field is a path: ``latency_ms.p99``, and where it is an
+object of numbers the metric is their sum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from tradelake.topology import containers, functions
+
+NAMESPACE: Final = "tradelake"
+DIMENSION_ENVIRONMENT: Final = "environment"
+DIMENSION_COMPONENT: Final = "component"
+
+Unit = Literal["Count", "Count/Second", "Milliseconds", "Seconds", "Bytes"]
+Statistic = Literal["Sum", "Maximum", "Minimum", "Average", "p99"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric: whose, which field of its report, unit and meaning."""
+
+    component: str
+    field: str
+    name: str
+    unit: Unit
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """An alarm on a metric: it rings when the statistic of so many minutes in a row is reached.
+
+    ``when`` says on which side of ``threshold``; ``silence_rings``: no data is bad news too.
+    """
+
+    metric: Metric
+    statistic: Statistic
+    when: Literal["at_least", "at_most"]
+    threshold: float
+    minutes: int
+    doc: str
+    silence_rings: bool = False
+
+    @property
+    def name(self) -> str:
+        """Logical name, for instance ``ingester-GapsOpened``."""
+        return f"{self.metric.component}-{self.metric.name}"
+
+
+_INGESTER: Final = containers.INGESTER.name
+
+
+def _ingester(field: str, name: str, unit: Unit, doc: str) -> Metric:
+    return Metric(_INGESTER, field, name, unit, doc)
+
+
+RECEIVED: Final = _ingester("received_per_s", "Received", "Count/Second", "records received")
+DURABLE: Final = _ingester("durable_per_s", "Durable", "Count/Second", "records made durable")
+DURABLE_P50: Final = _ingester(
+    "recent_ms.p50", "ReceiptToDurableP50", "Milliseconds", "receipt to acknowledged or spooled"
+)
+DURABLE_P99: Final = _ingester(
+    "recent_ms.p99", "ReceiptToDurableP99", "Milliseconds", "receipt to acknowledged or spooled"
+)
+DURABLE_P999: Final = _ingester(
+    "recent_ms.p999", "ReceiptToDurableP999", "Milliseconds", "receipt to acknowledged or spooled"
+)
+IN_HAND: Final = _ingester("in_hand", "InHand", "Count", "records received and not durable yet")
+RETRIES: Final = _ingester("retries", "Retries", "Count", "requests refused, since the start")
+SPOOL_BYTES: Final = _ingester("spool_bytes", "SpoolBytes", "Bytes", "waiting on the disk")
+DISK_FULL: Final = _ingester(
+    "disk_full", "DiskFull", "Count", "1 while neither stream nor disk takes records"
+)
+GAPS_OPENED: Final = _ingester(
+    "recent_gaps", "GapsOpened", "Count", "intervals in which data may be missing, new"
+)
+GAP_SECONDS: Final = _ingester(
+    "gap_s", "GapSeconds", "Seconds", "length of the gap that is open now; 0: none"
+)
+TAP_MISSED: Final = _ingester(
+    "tap_missed", "TapMissed", "Count", "records that slow tap subscribers lost, since the start"
+)
+UNIVERSE_EVENTS: Final = _ingester(
+    "universe_events", "UniverseEvents", "Count", "assets halted, delisted, renamed; recent"
+)
+LEADS: Final = _ingester("leads", "Leads", "Count", "1 for the leader, 0 for the standby")
+
+_VALIDATE: Final = functions.VALIDATE.name
+_AGGREGATE: Final = functions.AGGREGATE.name
+_DELIVER: Final = functions.DELIVER.name
+
+VALIDATED: Final = Metric(_VALIDATE, "records", "Records", "Count", "records validated")
+REJECTED: Final = Metric(_VALIDATE, "rejected", "Rejected", "Count", "sent to quarantine")
+FLAGGED: Final = Metric(_VALIDATE, "flagged", "Flagged", "Count", "kept and marked")
+CLEAN_P99: Final = Metric(
+    _VALIDATE, "latency_ms.p99", "ReceiptToCleanP99", "Milliseconds", "receipt to clean stream"
+)
+BARS: Final = Metric(_AGGREGATE, "counts.bars", "Bars", "Count", "bars and revisions written")
+TOO_LATE: Final = Metric(
+    _AGGREGATE, "counts.too_late", "TooLate", "Count", "trades that came after their bar was gone"
+)
+BAR_P99: Final = Metric(
+    _AGGREGATE, "latency_ms.p99", "ReceiptToBarsP99", "Milliseconds", "receipt to bars stream"
+)
+ROWS: Final = Metric(_DELIVER, "rows", "Rows", "Count", "rows appended to the lake")
+DUPLICATES: Final = Metric(
+    _DELIVER, "duplicates", "Duplicates", "Count", "rows left out: they were there already"
+)
+LAKE_P99: Final = Metric(
+    _DELIVER, "latency_ms.p99", "ReceiptToLakeP99", "Milliseconds", "receipt to committed rows"
+)
+
+METRICS: Final = (
+    RECEIVED,
+    DURABLE,
+    DURABLE_P50,
+    DURABLE_P99,
+    DURABLE_P999,
+    IN_HAND,
+    RETRIES,
+    SPOOL_BYTES,
+    DISK_FULL,
+    GAPS_OPENED,
+    GAP_SECONDS,
+    TAP_MISSED,
+    UNIVERSE_EVENTS,
+    LEADS,
+    VALIDATED,
+    REJECTED,
+    FLAGGED,
+    CLEAN_P99,
+    BARS,
+    TOO_LATE,
+    BAR_P99,
+    ROWS,
+    DUPLICATES,
+    LAKE_P99,
+)
+
+ALARMS: Final = (
+    Alarm(RECEIVED, "Maximum", "at_most", 0, 5, "nothing is received", silence_rings=True),
+    Alarm(LEADS, "Maximum", "at_most", 0, 3, "no ingester leads", silence_rings=True),
+    Alarm(DURABLE_P99, "Average", "at_least", 50, 5, "receipt to durable takes 50 ms and more"),
+    Alarm(SPOOL_BYTES, "Maximum", "at_least", 1, 5, "the stream refuses; records wait on the disk"),
+    Alarm(DISK_FULL, "Maximum", "at_least", 1, 1, "neither stream nor disk takes records"),
+    Alarm(GAP_SECONDS, "Maximum", "at_least", 120, 1, "no data for two minutes"),
+    Alarm(GAPS_OPENED, "Sum", "at_least", 10, 10, "the feed is interrupted again and again"),
+    Alarm(UNIVERSE_EVENTS, "Maximum", "at_least", 1, 1, "an asset was halted, delisted or renamed"),
+    Alarm(REJECTED, "Sum", "at_least", 100, 5, "many records break a quality rule"),
+)
+
+
+def of_component(component: str) -> tuple[Metric, ...]:
+    """Metrics of one component's reports."""
+    return tuple(metric for metric in METRICS if metric.component == component)
