@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tradelake.lake.reader import LakeReader
     from tradelake.lake.writer import IcebergWriter
     from tradelake.ports import (
+        ChannelHistory,
+        Gap,
         GapLedger,
         HotStore,
         MarketHistory,
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
         TrainingJobs,
         Workflows,
     )
-    from tradelake.settings import HotSettings, IngesterSettings
+    from tradelake.settings import BackfillSettings, HotSettings, IngesterSettings
     from tradelake.strategies.api import Predictor
     from tradelake.usecases.aggregate import Aggregated
+    from tradelake.usecases.backfill import Backfilled
     from tradelake.usecases.collect_backtests import CollectedSweep
     from tradelake.usecases.hot import Upserted
+    from tradelake.usecases.ingest import Batcher
     from tradelake.usecases.intake import Intake
     from tradelake.usecases.publish import Publisher
     from tradelake.usecases.sweeps import PreparedSweep, RunResult
@@ -183,15 +187,13 @@ def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemC
 
     from tradelake.adapters.aws.epochs import DynamoEpochs
     from tradelake.adapters.aws.gaps import DynamoGaps
-    from tradelake.adapters.aws.streams import KinesisWriter
     from tradelake.adapters.system import SystemClock
     from tradelake.feed.backoff import full_jitter
     from tradelake.ports import OPEN
-    from tradelake.topology import names, stores, streams
+    from tradelake.topology import names, stores
     from tradelake.topology.containers import INGESTER
     from tradelake.usecases.ingest import Batcher, BatchLimits
     from tradelake.usecases.intake import Intake, unended_run
-    from tradelake.usecases.publish import Publisher
 
     physical = partial(names.physical, settings.environment)
     clock = SystemClock()
@@ -201,9 +203,7 @@ def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemC
     lease = f"{INGESTER.name}/{settings.venue}"
     fence = epochs.next_fence(lease)
     batcher = Batcher(settings.venue, fence.epoch, settings.buckets, limits)
-    writer = KinesisWriter(physical(streams.TICKS.name))
-    writer.check()
-    publisher = Publisher(batcher, writer, clock, backoff, buckets=settings.buckets)
+    publisher = _wire_publisher(settings, batcher, fence.epoch, clock)
     ledger = DynamoGaps(physical(stores.GAPS.name))
     inherited = [
         gap for gap in ledger.gaps() if gap.venue == settings.venue and gap.closed_ns == OPEN
@@ -225,6 +225,36 @@ def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemC
     return intake, publisher, clock
 
 
+def _wire_publisher(
+    settings: IngesterSettings, batcher: Batcher, epoch: int, clock: SystemClock
+) -> Publisher:
+    import random
+    from functools import partial
+    from pathlib import Path
+
+    from tradelake.adapters.aws.async_streams import AsyncKinesisWriter
+    from tradelake.adapters.aws.streams import KinesisWriter
+    from tradelake.adapters.disk.spool import DiskSpool
+    from tradelake.feed.backoff import full_jitter
+    from tradelake.topology import names, streams
+    from tradelake.usecases.publish import Publisher
+
+    stream = names.physical(settings.environment, streams.TICKS.name)
+    KinesisWriter(stream).check()
+    spool = None
+    if settings.spool_folder:
+        folder = Path(settings.spool_folder) / batcher.owner
+        spool = DiskSpool(folder, epoch, max_bytes=settings.spool_max_bytes)
+    return Publisher(
+        batcher,
+        AsyncKinesisWriter(stream, clock),
+        clock,
+        partial(full_jitter, random.Random(), first_s=0.1, cap_s=5.0),
+        buckets=settings.buckets,
+        spool=spool,
+    )
+
+
 def wire_aggregate(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Aggregated]:
     """Return the ``aggregate`` function's work: clean in, bars out, state in DynamoDB."""
     from tradelake.adapters.aws.state import DynamoStateStore
@@ -235,7 +265,11 @@ def wire_aggregate(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Agg
     from tradelake.usecases.aggregate import aggregate_records
 
     settings = load_settings(env, AggregateSettings)
-    rules = Rules(settings.timeframes(), round(settings.lateness_s * 1e9))
+    rules = Rules(
+        settings.timeframes(),
+        round(settings.lateness_s * 1e9),
+        quotes_from_ns=settings.quotes_from_ns(),
+    )
     states = DynamoStateStore(names.physical(settings.environment, stores.CONSUMER_STATE.name))
     bars = KinesisWriter(names.physical(settings.environment, streams.BARS.name))
     return lambda received: aggregate_records(received, states, bars, rules)
@@ -338,6 +372,82 @@ def wire_history(env: Mapping[str, str], url: str | None, venue: str) -> MarketH
         url=url,
         requests_a_minute=REQUESTS_A_MINUTE if url is None else 60_000,
     )
+
+
+def wire_backfill(
+    env: Mapping[str, str], only: Callable[[Gap], bool] | None = None
+) -> Callable[[float | None], Backfilled]:
+    """Return the ``backfill`` function's work: seconds that are left in, what was done out.
+
+    Parameters
+    ----------
+    env : mapping
+        Settings.
+    only : callable or None
+        Which gaps; None: all.
+
+    Raises
+    ------
+    ConfigError
+        Settings or the secret are wrong.
+    """
+    from tradelake.adapters.aws.epochs import DynamoEpochs
+    from tradelake.adapters.aws.streams import KinesisWriter
+    from tradelake.adapters.system import SystemClock
+    from tradelake.settings import BackfillSettings
+    from tradelake.topology import names, stores, streams
+    from tradelake.usecases.backfill import STOP_EARLY_S, BackfillParts, backfill
+
+    settings = load_settings(env, BackfillSettings)
+    clock = SystemClock()
+    history, symbols = _wire_channel_history(settings, clock)
+    parts = BackfillParts(
+        venue=settings.venue,
+        ledger=wire_gap_ledger(settings.environment),
+        history=history,
+        writer=KinesisWriter(names.physical(settings.environment, streams.BACKFILL.name)),
+        epochs=DynamoEpochs(names.physical(settings.environment, stores.LEASES.name)),
+        clock=clock,
+        symbols=symbols,
+        buckets=settings.buckets,
+    )
+
+    def run(left_s: float | None) -> Backfilled:
+        left_ns = None if left_s is None else round((left_s - STOP_EARLY_S) * 1e9)
+        return backfill(parts, None if left_ns is None else clock.now_ns() + left_ns, only)
+
+    return run
+
+
+def _wire_channel_history(
+    settings: BackfillSettings, clock: SystemClock
+) -> tuple[ChannelHistory, Callable[[], Sequence[str]]]:
+    from tradelake.adapters.alpaca.assets import AlpacaAssets
+    from tradelake.adapters.alpaca.channels import PATIENCE_S, TIMEOUTS_S, AlpacaChannels
+    from tradelake.adapters.alpaca.rest import AlpacaRest
+    from tradelake.adapters.aws.secrets import SecretsManager
+    from tradelake.feed.subscription import EVERY_SYMBOL
+    from tradelake.topology import names
+
+    secret = SecretsManager().get(names.physical(settings.environment, names.ALPACA_SECRET))
+    key, secret_key = secret.get("key", ""), secret.get("secret", "")
+    rest = AlpacaRest(
+        clock,
+        key=key,
+        secret=secret_key,
+        url=settings.data_url or None,
+        timeouts_s=TIMEOUTS_S,
+        patience_s=PATIENCE_S,
+    )
+
+    def symbols() -> Sequence[str]:
+        named = settings.symbol_list()
+        if EVERY_SYMBOL not in named:
+            return named
+        assets = AlpacaAssets(key, secret_key, url=settings.trading_url or None)
+        return [asset.symbol for asset in assets.crypto_assets() if asset.active]
+
+    return AlpacaChannels(settings.venue, clock, rest), symbols
 
 
 def wire_recorder(env: Mapping[str, str], folder: Path) -> Callable[[], Path | None]:

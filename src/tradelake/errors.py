@@ -5,7 +5,8 @@
     TradelakeError
     ├── InvalidData       a record breaks a rule: quarantine it, go on
     ├── Transient         the other side may recover: try again with capped, jittered back-off
-    │   └── Throttled     the other side asked for less; may carry when to come back
+    │   ├── Throttled     the other side asked for less; may carry when to come back
+    │   └── SpoolFull     the disk takes no more for now
     ├── Conflict          somebody else wrote first, or this is written already: re-read, go on
     ├── ConfigError       settings or arguments are wrong: refuse to start
     ├── Fatal             the other side refuses for good (credentials, entitlement): stop
@@ -57,6 +58,10 @@ class Throttled(Transient):
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class SpoolFull(Transient):
+    """The disk spool takes no more for now: its limit is reached, or the disk refuses."""
 
 
 class Conflict(TradelakeError):

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Protocol
 import msgspec
 
 from tradelake.errors import Transient
+from tradelake.feed.universe import Asset
 from tradelake.market.arrays import BarArrays
 from tradelake.market.records import Bar, Record
 from tradelake.stream.envelope import Batch
@@ -60,7 +61,7 @@ class AsyncStreamWriter(Protocol):
     """Offers records to one stream; when to offer again what was refused is the caller's policy."""
 
     async def offer(self, records: Sequence[Outgoing]) -> Sequence[Transient | None]:
-        """Put records of different keys, once; return for each None (durable) or why it was refused.
+        """Put records of different keys, once; None for each that is durable, else the refusal.
 
         Raises
         ------
@@ -69,6 +70,10 @@ class AsyncStreamWriter(Protocol):
         Fatal
             The stream refuses for good.
         """
+        ...
+
+    async def close(self) -> None:
+        """Close its connections; nothing is offered any more."""
         ...
 
 
@@ -80,13 +85,18 @@ class Spool(Protocol):
     """
 
     @property
-    def waiting(self) -> int:
-        """Records that were appended, or left by an earlier run, and not dropped."""
+    def empty(self) -> bool:
+        """Whether all that was appended, or left by an earlier run, was dropped."""
         ...
 
     @property
     def size_bytes(self) -> int:
-        """What they take on the disk."""
+        """What waits takes on the disk."""
+        ...
+
+    @property
+    def damaged_bytes(self) -> int:
+        """What was found unreadable before whole records: the disk lost it, not a crash."""
         ...
 
     def append(self, records: Sequence[Outgoing]) -> None:
@@ -102,12 +112,14 @@ class Spool(Protocol):
         ...
 
     def oldest(self, max_records: int, max_bytes: int) -> list[Outgoing]:
-        """Return the oldest waiting records in order, at least one where any waits.
+        """Return the oldest records in order; none only when the spool is empty.
 
         Raises
         ------
         Transient
             The disk does not answer.
+        Fatal
+            Another run took this one's records over.
         """
         ...
 
@@ -429,6 +441,24 @@ class Stage(Protocol):
         ...
 
 
+class Assets(Protocol):
+    """What a venue trades."""
+
+    def crypto_assets(self) -> Sequence[Asset]:
+        """Every crypto pair the venue lists, active or not.
+
+        Raises
+        ------
+        Transient
+            The venue could not be reached, or asks for less.
+        Fatal
+            It refuses the credentials.
+        InvalidData
+            Rule ``assets``: the answer is not what the API documents.
+        """
+        ...
+
+
 class MarketHistory(Protocol):
     """Historical bars over REST."""
 
@@ -436,6 +466,29 @@ class MarketHistory(Protocol):
         self, symbols: Sequence[str], timeframe: str, start_ns: int, end_ns: int
     ) -> Iterable[Sequence[Bar]]:
         """Pages of bars with ``start_ns <= ts_event < end_ns``, sorted by symbol, then time."""
+        ...
+
+
+class ChannelHistory(Protocol):
+    """What a venue published on its channels, over REST."""
+
+    def pages(
+        self, channel: str, symbols: Sequence[str], start_ns: int, end_ns: int
+    ) -> Iterable[Sequence[Record]]:
+        """Pages of records with ``start_ns <= ts_event < end_ns``, sorted by symbol, then time.
+
+        Records are equal in identity to what the channel carried: channel, revision, and the
+        occurrence of equal quotes counted from the start of each instant.
+
+        Raises
+        ------
+        Throttled
+            The venue asks for a longer pause than the adapter waits.
+        Transient
+            It kept failing.
+        Fatal, InvalidData
+            It refuses the request, or the answer is not what it documents.
+        """
         ...
 
 

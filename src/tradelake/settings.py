@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from tradelake.errors import ConfigError
+from tradelake.errors import ConfigError, InvalidData
 from tradelake.market.channels import CHANNELS
+from tradelake.market.timeframes import TIMEFRAMES, plan_bars
 from tradelake.topology import names, streams
 
 
@@ -30,16 +31,45 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
 
 
-class AggregateSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The aggregate function."""
+class BarSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Which bars are built.
+
+    ``bar_timeframes`` are the comma-separated entries of
+    :func:`tradelake.market.timeframes.plan_bars`: timeframes, and ``tick:100``, ``volume:0.5`` or
+    ``dollar:100000`` for event bars; ``volume:BTC/USD=0.5`` replaces a threshold for one symbol.
+    ``quote_bars_from`` is the shortest timeframe whose bars are made of quotes where there is no
+    trade, or ``none``.
+    """
 
     environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
-    bar_timeframes: str = msgspec.field(name=names.ENV_BAR_TIMEFRAMES, default="1m,5m,1h")
+    bar_timeframes: str = msgspec.field(
+        name=names.ENV_BAR_TIMEFRAMES, default="1s,1m,5m,15m,1h,4h,1d"
+    )
+    quote_bars_from: str = msgspec.field(name=names.ENV_QUOTE_BARS_FROM, default="1m")
     lateness_s: float = msgspec.field(name=names.ENV_LATENESS_S, default=2.0)
 
+    def __post_init__(self) -> None:
+        try:
+            plan_bars(self.timeframes())
+        except InvalidData as error:
+            raise ValueError(f"{names.ENV_BAR_TIMEFRAMES}: {error}") from error
+        if self.quote_bars_from not in (*TIMEFRAMES, "none"):
+            raise ValueError(
+                f"{names.ENV_QUOTE_BARS_FROM}: expected one of {', '.join(TIMEFRAMES)} or none;"
+                f" found {self.quote_bars_from!r}"
+            )
+
     def timeframes(self) -> tuple[str, ...]:
-        """Timeframes to build, in order."""
+        """Entries of the timeframes to build, in order."""
         return tuple(_list(self.bar_timeframes))
+
+    def quotes_from_ns(self) -> int | None:
+        """Length of the shortest bars that are made of quotes, or None."""
+        return TIMEFRAMES.get(self.quote_bars_from)
+
+
+class AggregateSettings(BarSettings, frozen=True, kw_only=True):
+    """The aggregate function."""
 
 
 class HotSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +101,11 @@ class BacktestSettings(LakeSettings, frozen=True, kw_only=True):
 
 
 class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The ingester. ``symbols`` and ``channels`` are comma-separated; ``*`` means every symbol."""
+    """The ingester. ``symbols`` and ``channels`` are comma-separated; ``*`` means every symbol.
+
+    ``spool_folder`` is where batches wait while the stream refuses, up to ``spool_max_bytes``;
+    empty: they wait in memory only.
+    """
 
     environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
     feed_url: str = msgspec.field(name=names.ENV_FEED_URL)
@@ -80,6 +114,8 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
     channels: str = msgspec.field(name=names.ENV_CHANNELS, default=",".join(CHANNELS))
     buckets: int = msgspec.field(name=names.ENV_BUCKETS, default=streams.BUCKETS)
     linger_ms: float = msgspec.field(name=names.ENV_LINGER_MS, default=5.0)
+    spool_folder: str = msgspec.field(name=names.ENV_SPOOL, default="")
+    spool_max_bytes: int = msgspec.field(name=names.ENV_SPOOL_MAX_BYTES, default=4 * 1024**3)
     health_port: int = msgspec.field(name=names.ENV_HEALTH_PORT, default=0)
     final_watermark: bool = msgspec.field(name=names.ENV_FINAL_WATERMARK, default=False)
 
@@ -97,6 +133,27 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
     def channel_list(self) -> list[str]:
         """Channels to subscribe."""
         return _list(self.channels)
+
+
+class BackfillSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The backfill function. ``symbols`` are those of gaps of every symbol; ``*``: the venue's.
+
+    ``data_url`` is the base of a venue other than Alpaca's own; it has no rate limit of its own.
+    """
+
+    environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
+    venue: str = msgspec.field(name=names.ENV_VENUE, default="us")
+    symbols: str = msgspec.field(name=names.ENV_SYMBOLS, default="*")
+    data_url: str = msgspec.field(name=names.ENV_DATA_URL, default="")
+    buckets: int = msgspec.field(name=names.ENV_BUCKETS, default=streams.BUCKETS)
+
+    def __post_init__(self) -> None:
+        if self.buckets < 1:
+            raise ValueError(f"expected at least one bucket, found {self.buckets}")
+
+    def symbol_list(self) -> list[str]:
+        """Symbols of gaps of every symbol."""
+        return _list(self.symbols)
 
 
 SettingsType = TypeVar("SettingsType", bound=msgspec.Struct)

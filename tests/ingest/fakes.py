@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from tradelake.errors import Transient
 from tradelake.ports import Gap, Outgoing
@@ -18,30 +18,44 @@ class SystemTime:
 
 
 class Stream:
-    """Keeps what was put; raises the errors it is given first, after accepting some records."""
+    """Keeps what was offered; raises the errors it is given first, after accepting some records.
 
-    def __init__(self, errors: Sequence[Exception] = (), accept_before_error: int = 0) -> None:
+    ``refuse`` decides about single records.
+    """
+
+    def __init__(
+        self,
+        errors: Sequence[Exception] = (),
+        accept_before_error: int = 0,
+        refuse: Callable[[Outgoing], Transient | None] = lambda _: None,
+    ) -> None:
         self.batches: list[Batch] = []
-        self.open = threading.Event()
+        self.open = asyncio.Event()
         self.open.set()
         self.puts = 0
+        self.closed = False
+        self.refuse = refuse
         self._errors = list(errors)
         self._accept = accept_before_error
-        self._lock = threading.Lock()
 
-    def put(self, records: Sequence[Outgoing]) -> None:
-        self.open.wait(20)
-        with self._lock:
-            self.puts += 1
-            assert len({record.key for record in records}) == len(records)
-            error = self._errors.pop(0) if self._errors else None
-            accepted = records if error is None else records[: self._accept]
-            for record in accepted:
+    async def offer(self, records: Sequence[Outgoing]) -> Sequence[Transient | None]:
+        await self.open.wait()
+        self.puts += 1
+        assert len({record.key for record in records}) == len(records)
+        error = self._errors.pop(0) if self._errors else None
+        offered = records if error is None else records[: self._accept]
+        refusals = [self.refuse(record) for record in offered]
+        for record, refusal in zip(offered, refusals, strict=True):
+            if refusal is None:
                 batch = decode_batch(record.data)
                 assert record.key == str(batch.bucket)
                 self.batches.append(batch)
-            if error is not None:
-                raise error
+        if error is not None:
+            raise error
+        return refusals
+
+    async def close(self) -> None:
+        self.closed = True
 
 
 class Ledger:

@@ -84,7 +84,7 @@ class Batcher:
 
     Parameters
     ----------
-    venue, epoch, lane
+    venue, epoch, lane, origin
         Part of every stamp.
     buckets : int
         Symbol buckets.
@@ -99,13 +99,20 @@ class Batcher:
         buckets: int,
         limits: BatchLimits,
         lane: Lane = "live",
+        origin: str = "",
     ) -> None:
         self.watermark = Watermark()
         self.in_hand = 0
+        self._origin = origin
         self._venue, self._epoch, self._lane = venue, epoch, lane
         self._limits = limits
         self._buckets = [_Bucket() for _ in range(buckets)]
         self._bucket_of: dict[str, int] = {}
+
+    @property
+    def owner(self) -> str:
+        """Whose batches these are: ``us``, ``us~b``."""
+        return f"{self._venue}~{self._origin}" if self._origin else self._venue
 
     @property
     def full(self) -> bool:
@@ -180,9 +187,9 @@ class Batcher:
         oldest += [bucket.chunks[0].received_ns for bucket in self._buckets if bucket.chunks]
         return min(oldest, default=None)
 
-    def waiting(self, among: Collection[int]) -> bool:
-        """Whether any of the buckets has records that were not taken yet."""
-        return any(self._buckets[index].chunks for index in among)
+    def waiting(self) -> bool:
+        """Whether a free bucket has records."""
+        return any(bucket.chunks and bucket.in_flight is None for bucket in self._buckets)
 
     def _due_ns(self, bucket: _Bucket) -> int:
         if bucket.chunks:
@@ -218,7 +225,14 @@ class Batcher:
         if bucket.in_flight is not None:
             raise ValueError(f"bucket {index}: batch {bucket.in_flight} is still in flight")
         batch = Batch(
-            self._lane, self._venue, self._epoch, index, bucket.seq, watermark_ns, records
+            self._lane,
+            self._venue,
+            self._epoch,
+            index,
+            bucket.seq,
+            watermark_ns,
+            records,
+            self._origin,
         )
         bucket.in_flight = bucket.seq
         bucket.seq += 1

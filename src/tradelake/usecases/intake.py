@@ -69,6 +69,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged_records: int
     in_hand: int
     retries: int
+    throttled: int
+    spooled_batches: int
+    spool_bytes: int
+    spool_since_ns: int | None
+    spool_damaged_bytes: int
+    times_full: int
     gaps: int
     venue_errors: dict[str, int]
     latency_ms: Percentiles
@@ -146,6 +152,7 @@ class Intake:
         self._to_write: asyncio.Queue[Gap | None] = asyncio.Queue()
         self._unwritten = 0
         self._closed = asyncio.Event()
+        publisher.when_full(self._unread, self._unread)
 
     def take(self, event: Event, now_ns: int) -> None:
         """Take one event of the session; actions of the shell are not among them."""
@@ -248,6 +255,12 @@ class Intake:
             acknowledged_records=publisher.acknowledged_records,
             in_hand=self._batcher.in_hand,
             retries=publisher.retries,
+            throttled=publisher.throttled,
+            spooled_batches=publisher.spooled_batches,
+            spool_bytes=publisher.spool_bytes,
+            spool_since_ns=publisher.spool_since_ns,
+            spool_damaged_bytes=publisher.damaged_bytes,
+            times_full=publisher.times_full,
             gaps=self._gaps,
             venue_errors=dict(self._errors),
             latency_ms=Percentiles(
@@ -270,6 +283,12 @@ class Intake:
             durable_per_s=round((durable - durable_before) / seconds, 1),
             recent_ms=percentiles,
         )
+
+    def _unread(self, opened_ns: int, cause: str, closed_ns: int = OPEN) -> None:
+        """Write that the feed is not, or was not, read: the venue may drop what waits there."""
+        self._gaps += closed_ns == OPEN
+        channels, symbols = CHANNELS, (EVERY_SYMBOL,)
+        self._write_later(Gap(self._venue, opened_ns, closed_ns, channels, symbols, cause))
 
     def _write_later(self, gap: Gap) -> None:
         self._unwritten += 1

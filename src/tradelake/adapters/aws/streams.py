@@ -92,7 +92,7 @@ class KinesisWriter:
         """
         waiting: dict[str, deque[Outgoing]] = {}
         for record in records:
-            self._check_size(record)
+            check_size(record, self._stream)
             waiting.setdefault(record.key, deque()).append(record)
         waits = full_jitter(self._rng, first_s=0.05, cap_s=2.0)
         failures = 0
@@ -117,30 +117,49 @@ class KinesisWriter:
         entries = [{"Data": record.data, "PartitionKey": record.key} for record in wave]
         try:
             answer = self._client.put_records(StreamName=self._stream, Records=entries)
-        except (ClientError, BotoCoreError) as error:
-            translated = translate(error, what)
+        except (ClientError, BotoCoreError) as refused:
+            translated = translate(refused, what)
             if isinstance(translated, Transient):
                 return {record.key for record in wave}, translated
-            raise translated from error
-        failed: dict[str, str] = {
-            record.key: f"{result['ErrorCode']}: {result.get('ErrorMessage', '')}"
-            for record, result in zip(wave, answer["Records"], strict=True)
-            if result.get("ErrorCode")
-        }
+            raise translated from refused
+        failed: dict[str, Transient] = {}
+        for record, result in zip(wave, answer["Records"], strict=True):
+            error = refusal_of(
+                what, record.key, result.get("ErrorCode"), result.get("ErrorMessage")
+            )
+            if error is not None:
+                failed[record.key] = error
         if not failed:
             return set(), None
+        worst = next((e for e in failed.values() if isinstance(e, Throttled)), None)
         first = next(iter(failed.values()))
         message = f"{what}: {len(failed)} of {len(wave)} records failed, the first with {first}"
-        throttled = any(reason.startswith(_THROTTLED) for reason in failed.values())
-        return set(failed), Throttled(message) if throttled else Transient(message)
+        return set(failed), Transient(message) if worst is None else Throttled(message)
 
-    def _check_size(self, record: Outgoing) -> None:
-        size = len(record.data) + len(record.key.encode())
-        if size > MAX_RECORD_BYTES:
-            raise Fatal(
-                f"{self._stream}: expected records up to {MAX_RECORD_BYTES} bytes,"
-                f" found {size} under key {record.key!r}"
-            )
+
+def refusal_of(what: str, key: str, code: str | None, message: str | None) -> Transient | None:
+    """Return why one record of a request was refused, None when it was accepted."""
+    if not code:
+        return None
+    text = f"{what}: key {key}: {code}: {message or ''}"
+    return Throttled(text) if code == _THROTTLED else Transient(text)
+
+
+def check_size(record: Outgoing, stream: str) -> int:
+    """Return the bytes a record takes in a request.
+
+    Raises
+    ------
+    Fatal
+        More than Kinesis takes.
+    """
+    size = len(record.data) + len(record.key.encode())
+    if size > MAX_RECORD_BYTES:
+        raise Fatal(
+            f"{stream}: expected records up to {MAX_RECORD_BYTES} bytes,"
+            f" found {size} under key {record.key!r}"
+        )
+    return size
 
 
 def _next_wave(waiting: dict[str, deque[Outgoing]]) -> list[Outgoing]:

@@ -1,0 +1,1 @@
+"""Adapters of a disk, a task's own or shared over a network."""
