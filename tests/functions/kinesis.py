@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tradelake.errors import Transient
 from tradelake.ports import Outgoing
-from tradelake.stream.envelope import Batch, decode_batch, encode_batch
+from tradelake.stream.envelope import Batch, decode_batches, encode_batch
 
 ROOT = Path(__file__).parents[2]
 FIRST_SEQUENCE = 49590338271490256608559692538361571095921575989136588898
@@ -73,7 +73,7 @@ class StreamInMemory:
         raise Transient("the stream refused")
 
     def batches(self) -> list[Batch]:
-        return [decode_batch(record.data) for record in self.records]
+        return [batch for record in self.records for batch in decode_batches(record.data)]
 
 
 def load_handler(name: str):

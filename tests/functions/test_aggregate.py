@@ -59,7 +59,7 @@ def test_bars_carry_the_stamp_of_the_batch_that_closed_them():
     outcome = aggregate_records(received(given_), states, bars, RULES)
     made = [(made.seq, [bar.timeframe for bar in made.records]) for made in bars.batches()]
     assert made == [(4, ["1s", "1s"]), (5, ["1m"])]
-    assert [record.key for record in bars.records] == ["0", "0"]
+    assert [record.key for record in bars.records] == ["0"]
     assert bars.batches()[0].source_key == "live/us/0"
     assert (outcome.counts.batches, outcome.counts.bars, outcome.failed_from) == (5, 3, None)
 

@@ -12,7 +12,7 @@ from tests.functions.kinesis import batch_event, kinesis_event, load_handler
 from tradelake.adapters.embedded.hot import SqliteHotStore
 from tradelake.errors import ConfigError, Fatal
 from tradelake.market.records import Trade
-from tradelake.stream.envelope import FINAL_WATERMARK, Batch, decode_batch
+from tradelake.stream.envelope import FINAL_WATERMARK, Batch, decode_batches
 from tradelake.topology import names
 from tradelake.topology.stores import CONSUMER_STATE
 from tradelake.topology.streams import BARS, CLEAN, QUARANTINE
@@ -83,9 +83,9 @@ def test_ticks_become_clean_records_rejects_bars_and_hot_bars(aws, capsys):
     assert load_handler("aggregate").handler(kinesis_event(read(CLEAN)), CONTEXT) == done
     assert load_handler("hot").handler(kinesis_event(read(BARS)), CONTEXT) == done
 
-    clean = [decode_batch(data) for _, data in read(CLEAN)]
+    clean = [b for _, data in read(CLEAN) for b in decode_batches(data)]
     assert [(b.seq, len(b.records)) for b in clean] == [(0, 1), (1, 2), (2, 0)]
-    rejects = [decode_batch(data) for _, data in read(QUARANTINE)]
+    rejects = [b for _, data in read(QUARANTINE) for b in decode_batches(data)]
     assert [(b.venue, b.records[0].rule) for b in rejects] == [
         ("us", "not_finite"),
         ("unknown", "envelope"),

@@ -14,14 +14,20 @@ from tradelake.adapters.aws.kinesis_events import batch_answer, received_records
 from tradelake.errors import InvalidData
 from tradelake.market.records import Quote, Trade, Unreadable
 from tradelake.ports import Received
-from tradelake.stream.envelope import FLAG_ZLIB, VERSION, Batch, decode_record, encode_batch
-from tradelake.usecases.ingest import Batcher, BatchLimits
-from tradelake.usecases.validate import (
-    MAX_OUTGOING_BYTES,
-    MAX_RAW_BYTES,
-    unreadable_batch,
-    validate_records,
+from tradelake.stream.envelope import (
+    FLAG_ZLIB,
+    VERSION,
+    Batch,
+    Damaged,
+    decode_batches,
+    decode_record,
+    encode_batch,
+    encode_batches,
 )
+from tradelake.usecases.bundles import MAX_OUTGOING_BYTES
+from tradelake.usecases.ingest import Batcher, BatchLimits
+from tradelake.usecases.unreadable import MAX_RAW_BYTES, unreadable_batch
+from tradelake.usecases.validate import validate_records
 
 T = 1_723_161_600_000_000_000
 GOOD = Trade("BTC/USD", T, T, 1, 61000.0, 0.5)
@@ -48,14 +54,83 @@ def run_data(data):
     return validate_records([Received("7", "3", data, T)], clean, quarantine), clean, quarantine
 
 
-def test_a_clean_batch_passes_byte_for_byte_under_its_bucket():
-    outcome, clean, quarantine = run(batch(0, GOOD), batch(1))
-    assert [(r.key, r.data) for r in clean.records] == [
-        ("3", encode_batch(batch(0, GOOD))),
-        ("3", encode_batch(batch(1))),
-    ]
+def test_a_clean_record_passes_byte_for_byte_under_its_bucket_when_it_is_alone():
+    bundle = encode_batches([batch(0, GOOD), batch(1)])
+    outcome, clean, quarantine = run_data(bundle)
+    assert [(r.key, r.data) for r in clean.records] == [("3", bundle)]
     assert quarantine.records == []
-    assert (outcome.batches, outcome.records, outcome.clean, outcome.failed_from) == (2, 1, 1, None)
+    assert (outcome.bundles, outcome.batches, outcome.records, outcome.clean) == (1, 2, 1, 1)
+    assert outcome.failed_from is None
+
+
+def test_batches_of_a_bucket_go_out_in_one_record_in_their_order():
+    given_ = [batch(n // 2, GOOD, BAD, bucket=n % 2) for n in range(6)]
+    _, clean, quarantine = run(*given_)
+    for stream in (clean, quarantine):
+        assert [record.key for record in stream.records] == ["0", "1"]
+        assert [(b.bucket, b.seq) for b in stream.batches()] == [
+            (bucket, seq) for bucket in (0, 1) for seq in range(3)
+        ]
+
+
+def test_clean_records_of_a_bucket_are_joined_to_the_bundle_of_all_their_batches():
+    _, clean, _ = run(*[batch(seq, GOOD) for seq in range(40)])
+    (record,) = clean.records
+    assert record.data == encode_batches([batch(seq, GOOD) for seq in range(40)])
+
+
+def test_a_bundle_is_divided_when_it_would_exceed_a_record():
+    parts = [batch(seq, *noisy_trades(4_000, seq)) for seq in range(10)]
+    _, clean, _ = run(*parts)
+    assert 1 < len(clean.records) < 10
+    assert all(len(record.data) <= MAX_OUTGOING_BYTES for record in clean.records)
+    assert clean.batches() == parts
+
+
+@pytest.mark.parametrize("stamp", [{"seq": -1}, {"venue": "a/b"}, {"venue": "v" * 65}])
+def test_a_poison_batch_leaves_its_neighbours_in_the_bundle_alone(stamp):
+    poison = msgspec.structs.replace(batch(1, GOOD), **stamp)
+    _, clean, quarantine = run_data(encode_batches([batch(0, GOOD), poison, batch(2, BAD)]))
+    assert clean.batches() == [batch(0, GOOD), batch(2)]
+    rejected = {record.rule: record for b in quarantine.batches() for record in b.records}
+    assert set(rejected) == {"envelope", "price_not_positive"}
+    assert decode_batches(rejected["envelope"].raw) == [poison]
+    assert rejected["envelope"].position == 1
+
+
+def test_a_batch_that_cannot_be_read_leaves_its_neighbours_in_the_bundle_alone():
+    broken = msgspec.structs.replace(batch(1, GOOD), lane="elsewhere")
+    data = encode_batches([batch(0, GOOD), broken, batch(2, GOOD)])
+    outcome, clean, quarantine = run_data(data)
+    assert clean.batches() == [batch(0, GOOD), batch(2, GOOD)]
+    (record,) = quarantine.batches()[0].records
+    assert (record.rule, record.position) == ("envelope", 1)
+    assert record.raw == encode_batch(broken)
+    assert (outcome.records, outcome.clean) == (3, 2)
+
+
+def test_a_record_is_kept_whole_when_its_damaged_batches_do_not_fit_one_by_one():
+    poison = [msgspec.structs.replace(batch(seq, GOOD), venue="") for seq in range(1_000)]
+    data = encode_batches(poison)
+    _, clean, quarantine = run_data(data)
+    (record,) = quarantine.batches()[0].records
+    assert clean.records == []
+    assert (record.rule, record.raw) == ("oversize", data)
+
+
+def test_the_backfill_lane_passes_under_its_own_stamp():
+    fetched = msgspec.structs.replace(batch(0, GOOD, BAD), lane="backfill", origin="b")
+    _, clean, quarantine = run(fetched)
+    for stream in (clean, quarantine):
+        assert [b.source_key for b in stream.batches()] == ["backfill/us~b/3"]
+
+
+def noisy_trades(count, seed):
+    numbers = random.Random(seed)
+    return [
+        Trade("BTC/USD", T - numbers.randrange(10**12), T, n, numbers.random(), numbers.random())
+        for n in range(count)
+    ]
 
 
 def test_a_rejected_record_goes_to_quarantine_with_its_bytes_and_index_and_its_neighbours_pass():
@@ -83,11 +158,19 @@ def test_a_batch_goes_on_empty_when_every_record_is_rejected():
     assert clean.batches() == [batch(0)]
 
 
-def test_an_odd_record_is_kept_and_counted():
-    outcome, clean, quarantine = run(batch(0, Trade("BTC/USD", T, T, 1, 5.0, 0.0)))
+def test_an_odd_record_is_kept_and_says_which_rules_found_it_odd():
+    zero = Trade("BTC/USD", T, T, 1, 5.0, 0.0, flags="spike")
+    outcome, clean, quarantine = run(batch(0, GOOD, zero))
     assert outcome.flagged == {"zero_size": 1}
-    assert len(clean.batches()[0].records) == 1
+    assert [record.flags for record in clean.batches()[0].records] == ["", "spike,zero_size"]
     assert quarantine.records == []
+
+
+def test_an_odd_record_passes_byte_for_byte_when_its_flags_are_there_already():
+    data = encode_batch(batch(0, Trade("BTC/USD", T, T, 1, 5.0, 0.0, flags="zero_size")))
+    outcome, clean, _ = run_data(data)
+    assert clean.records[0].data == data
+    assert outcome.flagged == {"zero_size": 1}
 
 
 def test_a_record_that_is_no_batch_goes_to_quarantine_and_the_stream_goes_on():
@@ -111,7 +194,14 @@ def test_a_record_that_is_no_batch_goes_to_quarantine_and_the_stream_goes_on():
 
 @pytest.mark.parametrize(
     "stamp",
-    [{"seq": -1}, {"bucket": -2}, {"epoch": 2**63}, {"bucket": 2**31}, {"venue": ""}],
+    [
+        {"seq": -1},
+        {"bucket": -2},
+        {"epoch": 2**63},
+        {"bucket": 2**31},
+        {"venue": ""},
+        {"origin": "~"},
+    ],
 )
 def test_a_batch_is_quarantined_whole_when_its_stamp_cannot_be_stored(stamp):
     broken = msgspec.structs.replace(batch(0, GOOD), **stamp)
@@ -129,7 +219,11 @@ def test_any_bytes_are_passed_on_or_quarantined_and_never_raise(data):
 
 
 def stamp_of(number, key="3"):
-    return unreadable_batch(Received(str(number), key, b"", T), InvalidData("envelope", "no"))
+    return unreadable_batch(Received(str(number), key, b"", T), [damaged(b"")])
+
+
+def damaged(data):
+    return Damaged(0, data, InvalidData("envelope", "no"))
 
 
 AWS_NUMBERS = st.integers(0, 2**30).map(lambda i: int(sequence(0)) + i * 2**80)
@@ -160,7 +254,7 @@ def test_unreadable_records_of_different_keys_and_shards_have_sources_of_their_o
 
 def test_an_unreadable_record_is_cut_and_says_so_when_it_would_not_fit():
     data = b"\x09" * (MAX_RAW_BYTES + 1)
-    stamped = unreadable_batch(Received("1", "0", data, T), InvalidData("envelope", "no"))
+    stamped = unreadable_batch(Received("1", "0", data, T), [damaged(data)])
     assert len(stamped.records[0].raw) == MAX_RAW_BYTES
     assert f"first {MAX_RAW_BYTES} of {len(data)} bytes" in stamped.records[0].reason
 
@@ -175,18 +269,17 @@ def test_quarantine_is_durable_before_clean_when_clean_refuses():
     assert outcome.records == 0
 
 
-def test_work_begins_again_at_the_put_that_was_refused():
+def test_everything_is_handed_over_again_when_a_put_is_refused_and_comes_out_the_same():
     clean, quarantine = StreamInMemory(), StreamInMemory()
-    clean.accept_next()
-    clean.refuse_next(after=20)
-    given_ = received(*[batch(seq, GOOD) for seq in range(250)])
+    given_ = received(*[batch(seq, GOOD, bucket=seq % 5) for seq in range(250)])
+    clean.refuse_next(after=2)
     outcome = validate_records(given_, clean, quarantine)
-    assert outcome.failed_from == 100
-    assert outcome.clean == 100
     answer = batch_answer(given_, outcome.failed_from)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": sequence(100)}]}
+    assert answer == {"batchItemFailures": [{"itemIdentifier": sequence(0)}]}
+    validate_records(given_[:100], clean, quarantine)
     validate_records(given_[100:], clean, quarantine)
-    assert first_occurrences(clean) == [batch(seq, GOOD) for seq in range(250)]
+    taken = {(b.bucket, b.seq) for b in first_occurrences(clean)}
+    assert taken == {(seq % 5, seq) for seq in range(250)}
 
 
 def first_occurrences(stream):

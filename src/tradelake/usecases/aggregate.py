@@ -22,7 +22,20 @@ Three things follow.
 
 If bars of several clean batches were merged into one batch of bars, its content would depend on the
 cut: after a crash between emit and commit, a different cut could bring bars under a stamp that a
-reader has passed, and they would be lost.
+reader has passed, and they would be lost. So batches of bars stay apart; all of a bucket and an
+invocation travel in one record, which readers take apart again.
+
+**The live lane alone.** Trades that were fetched to fill a gap come in their own lane, long after
+the bars of their time: those bars are rebuilt from the lake when it has them. Batches of other
+lanes are counted and passed over.
+
+**Nothing blocks a shard for good.** A state that cannot be decoded is put aside under
+``ASIDE`` and the source begins afresh: bars that were open become partial, and a rebuild from the
+lake puts them right. A batch the aggregator cannot take in counts as one without records. A state
+that outgrows ``MAX_STATE_BYTES`` forgets the older half of the trades it knows, as often as
+needed; where that is not enough, the source begins afresh too. Bars of one batch that exceed a
+record together lose the timeframe that has most of them. Each is counted, and its reason is in
+``failures``; the trades themselves are in the lake, whatever happens here.
 
 A change of rules takes effect at the next batch; it is the one thing outside the fold, so deploy it
 on a drained source if the batches in flight matter.
@@ -30,19 +43,28 @@ on a drained source if the batches in flight matter.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from tradelake.errors import Conflict, InvalidData, Transient
-from tradelake.ports import Outgoing, Received, StateStore, StreamWriter
+from tradelake.market.records import Bar, Record
+from tradelake.ports import Received, StateStore, StreamWriter, Versioned
 from tradelake.stream.aggregation import Aggregator, Counts, Rules
 from tradelake.stream.aggregation_state import decode_state, encode_state
-from tradelake.stream.envelope import Batch, decode_batch, encode_batch
+from tradelake.stream.envelope import Batch, open_bundle
 from tradelake.topology.functions import AGGREGATE
+from tradelake.usecases.bundles import Bundles
 
 CONSUMER: Final = AGGREGATE.name
+ASIDE: Final = f"{AGGREGATE.name}-aside"
+"""Consumer under which a state that cannot be decoded is kept, by source and version."""
+LANE: Final = "live"
+MAX_STATE_BYTES: Final = 380_000
+"""An item of DynamoDB holds 400 KB, keys and names included."""
 ROUNDS: Final = 5
 """How often a source is tried when somebody else keeps saving its state."""
 
@@ -52,7 +74,13 @@ class Aggregated(msgspec.Struct, kw_only=True):
 
     counts: Counts = msgspec.field(default_factory=Counts)
     unreadable: int = 0
+    other_lanes: int = 0
+    refused: int = 0
+    bars_dropped: int = 0
+    states_shrunk: int = 0
+    states_lost: int = 0
     conflicts: int = 0
+    failures: list[str] = msgspec.field(default_factory=list)
     failed_from: int | None = None
     failure: str = ""
 
@@ -74,8 +102,7 @@ class _Applied(msgspec.Struct):
     work: _Work
     aggregator: Aggregator
     version: int
-    outgoing: list[Outgoing]
-    advanced: bool
+    made: list[Batch]
 
 
 def aggregate_records(
@@ -86,9 +113,9 @@ def aggregate_records(
     Parameters
     ----------
     received : sequence of Received
-        As read from the stream; records of equal key in order. A record that is no batch is counted
-        and passed over: ``validate`` has put everything unreadable into quarantine before it could
-        come here.
+        As read from the stream; records of equal key in order. What is no batch, a record or a part
+        of one, is counted and passed over: ``validate`` has put everything unreadable into
+        quarantine before it could come here.
     states : StateStore
         Holds one state for each source.
     bars : StreamWriter
@@ -115,12 +142,18 @@ def _by_source(received: Sequence[Received], outcome: Aggregated) -> list[_Work]
     sources: dict[str, _Work] = {}
     for index, record in enumerate(received):
         try:
-            batch = decode_batch(record.data)
+            parts = open_bundle(record.data).parts
         except InvalidData:
             outcome.unreadable += 1
             continue
-        key = batch.source_key
-        sources.setdefault(key, _Work(key, index, [])).batches.append(batch)
+        for part in parts:
+            if not isinstance(part, Batch):
+                outcome.unreadable += 1
+            elif part.lane != LANE:
+                outcome.other_lanes += 1
+            else:
+                key = part.source_key
+                sources.setdefault(key, _Work(key, index, [])).batches.append(part)
     return list(sources.values())
 
 
@@ -130,20 +163,64 @@ def _apply(work: _Work, states: StateStore, rules: Rules, outcome: Aggregated) -
     except Transient as error:
         outcome.fail(work.first_index, str(error))
         return None
-    aggregator = Aggregator(rules) if stored is None else decode_state(stored.value, rules)
-    before = aggregator.position
-    outgoing = []
-    for batch in work.batches:
-        made = aggregator.apply(batch)
-        if made:
-            stamped = msgspec.structs.replace(batch, records=list(made))
-            outgoing.append(Outgoing(str(batch.bucket), encode_batch(stamped)))
-    version = 0 if stored is None else stored.version
-    return _Applied(work, aggregator, version, outgoing, aggregator.position != before)
+    try:
+        aggregator, made = _fold(work, stored, rules, states, outcome)
+    except Transient as error:
+        outcome.fail(work.first_index, str(error))
+        return None
+    return _Applied(work, aggregator, 0 if stored is None else stored.version, made)
+
+
+def _fold(
+    work: _Work, stored: Versioned | None, rules: Rules, states: StateStore, outcome: Aggregated
+) -> tuple[Aggregator, list[Batch]]:
+    """Return the aggregator after the source's batches, and the batches of bars it made.
+
+    A batch it cannot take in may have changed it by half, so the work begins again without that
+    batch's records.
+    """
+    refused: set[int] = set()
+    while True:
+        aggregator = _restore(work.key, stored, rules, states, outcome)
+        made: list[Batch] = []
+        for index, batch in enumerate(work.batches):
+            given = msgspec.structs.replace(batch, records=[]) if index in refused else batch
+            try:
+                bars = aggregator.apply(given)
+            except (InvalidData, ArithmeticError, ValueError) as error:
+                if index in refused:
+                    raise
+                refused.add(index)
+                outcome.refused += 1
+                outcome.failures.append(f"{work.key} {batch.position}: {error}")
+                break
+            if bars:
+                made.append(msgspec.structs.replace(batch, records=list(bars)))
+        else:
+            return aggregator, made
+
+
+def _restore(
+    key: str, stored: Versioned | None, rules: Rules, states: StateStore, outcome: Aggregated
+) -> Aggregator:
+    if stored is None:
+        return Aggregator(rules)
+    try:
+        return decode_state(stored.value, rules)
+    except InvalidData as error:
+        with suppress(Conflict):
+            states.save(ASIDE, f"{key}/{stored.version}", stored.value, 0)
+        outcome.states_lost += 1
+        outcome.failures.append(f"{key}: {error}; put aside as {ASIDE} {key}/{stored.version}")
+        return Aggregator(rules)
 
 
 def _put(applied: Sequence[_Applied], bars: StreamWriter, outcome: Aggregated) -> bool:
-    outgoing = [record for done in applied for record in done.outgoing]
+    bundles = Bundles()
+    for done in applied:
+        for batch in done.made:
+            _add_bars(bundles, batch, outcome)
+    outgoing = bundles.outgoing()
     try:
         if outgoing:
             bars.put(outgoing)
@@ -154,17 +231,52 @@ def _put(applied: Sequence[_Applied], bars: StreamWriter, outcome: Aggregated) -
     return True
 
 
+def _add_bars(bundles: Bundles, batch: Batch, outcome: Aggregated) -> None:
+    """Add a batch of bars; where it exceeds a record, without the timeframe that has most."""
+    try:
+        bundles.add_batch(batch)
+    except InvalidData as error:
+        bars = [bar for bar in batch.records if isinstance(bar, Bar)]
+        ((crowd, count),) = Counter(bar.timeframe for bar in bars).most_common(1)
+        outcome.bars_dropped += count
+        outcome.failures.append(f"{error}; left out {count} bars of {crowd}")
+        rest: list[Record] = [bar for bar in bars if bar.timeframe != crowd]
+        _add_bars(bundles, msgspec.structs.replace(batch, records=rest), outcome)
+
+
 def _commit(done: _Applied, states: StateStore, outcome: Aggregated) -> bool:
     """Save a source's state; returns False when somebody else saved it since."""
-    if done.advanced:
+    counts = done.aggregator.counts
+    if counts.batches > counts.repeats:
+        value = _fitting(done, outcome)
         try:
-            states.save(CONSUMER, done.work.key, encode_state(done.aggregator), done.version)
+            states.save(CONSUMER, done.work.key, value, done.version)
         except Conflict:
             return False
         except Transient as error:
             outcome.fail(done.work.first_index, str(error))
             return True
     for name in Counts.__struct_fields__:
-        made = getattr(done.aggregator.counts, name)
+        made = getattr(counts, name)
         setattr(outcome.counts, name, getattr(outcome.counts, name) + made)
     return True
+
+
+def _fitting(done: _Applied, outcome: Aggregated) -> bytes:
+    """Return the state's bytes; beyond ``MAX_STATE_BYTES`` it forgets trades, then everything."""
+    aggregator = done.aggregator
+    value = encode_state(aggregator)
+    if len(value) <= MAX_STATE_BYTES:
+        return value
+    outcome.failures.append(
+        f"{done.work.key}: {len(value)} bytes of state, at most {MAX_STATE_BYTES} fit"
+    )
+    while len(value) > MAX_STATE_BYTES and (known := aggregator.recent.kept()):
+        times = sorted(ts_ns for _, ts_ns, _ in known)
+        aggregator.recent.raise_horizon(times[len(times) // 2] + 1)
+        value = encode_state(aggregator)
+        outcome.states_shrunk += 1
+    if len(value) > MAX_STATE_BYTES:
+        value = encode_state(Aggregator(aggregator.rules))
+        outcome.states_lost += 1
+    return value

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from tradelake.errors import InvalidData, Transient
 from tradelake.ports import Delivery, LakeWriter, Received
-from tradelake.stream.envelope import Batch, decode_batch
-from tradelake.usecases.validate import unreadable_batch
+from tradelake.stream.envelope import Batch, Damaged, encode_batch, open_bundle
+from tradelake.usecases.unreadable import unreadable_batch
 
 
 class Delivered(msgspec.Struct, kw_only=True):
@@ -19,6 +20,7 @@ class Delivered(msgspec.Struct, kw_only=True):
     """
 
     stream: str
+    bundles: int = 0
     batches: int = 0
     rows: dict[str, int] = msgspec.field(default_factory=dict)
     duplicates: dict[str, int] = msgspec.field(default_factory=dict)
@@ -28,13 +30,23 @@ class Delivered(msgspec.Struct, kw_only=True):
     failure: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A batch, and where it was: the record's index, and its own in the bundle."""
+
+    batch: Batch
+    record: int
+    index: int
+
+
 def deliver_records(stream: str, received: Sequence[Received], lake: LakeWriter) -> Delivered:
     """Append the records of micro-batches to their tables; returns counts.
 
-    A record that is no micro-batch, or one the lake's columns cannot hold, goes to the quarantine
-    table with its raw bytes, so it never holds up the stream. When the lake keeps refusing,
-    everything is handed over again: what was committed is recognised by its watermark, so nothing
-    doubles.
+    What is no micro-batch, a record or a part of one, and a batch the lake's columns cannot hold go
+    to the quarantine table with their raw bytes, so they never hold up the stream or their
+    neighbours. Which of many batches it is that does not fit is found by halves, each half one
+    delivery. When the lake keeps refusing, everything is handed over again: what was committed is
+    recognised, so nothing doubles.
 
     Parameters
     ----------
@@ -45,36 +57,59 @@ def deliver_records(stream: str, received: Sequence[Received], lake: LakeWriter)
     lake : LakeWriter
         Where rows go.
     """
-    outcome = Delivered(stream=stream, batches=len(received))
-    batches: list[Batch] = []
-    for record in received:
-        try:
-            batches.append(decode_batch(record.data))
-        except InvalidData as error:
-            outcome.unreadable += 1
-            batches.append(unreadable_batch(record, error))
+    outcome = Delivered(stream=stream, bundles=len(received))
+    damaged: dict[int, list[Damaged]] = {}
+    placed = _placed(received, damaged)
+    outcome.batches = len(placed)
     try:
-        try:
-            _count(outcome, lake.deliver(stream, batches))
-        except InvalidData:
-            for deliveries in _one_by_one(outcome, received, batches, lake):
-                _count(outcome, deliveries)
+        _deliver(outcome, placed, lake, damaged)
+        outcome.unreadable = sum(map(len, damaged.values()))
+        if damaged:
+            bad = [unreadable_batch(received[at], damaged[at]) for at in sorted(damaged)]
+            _count(outcome, lake.deliver(stream, bad))
     except Transient as error:
         outcome.failed_from = 0
         outcome.failure = str(error)
     return outcome
 
 
-def _one_by_one(
-    outcome: Delivered, received: Sequence[Received], batches: Sequence[Batch], lake: LakeWriter
-) -> Iterator[Mapping[str, Delivery]]:
-    """Deliver batches of which the lake cannot hold one; whichever it is goes to quarantine."""
-    for record, batch in zip(received, batches, strict=True):
+def _placed(received: Sequence[Received], damaged: dict[int, list[Damaged]]) -> list[_Placed]:
+    placed: list[_Placed] = []
+    for at, record in enumerate(received):
         try:
-            yield lake.deliver(outcome.stream, [batch])
+            parts = open_bundle(record.data).parts
         except InvalidData as error:
-            outcome.unreadable += 1
-            yield lake.deliver(outcome.stream, [unreadable_batch(record, error)])
+            parts = [Damaged(0, record.data, error)]
+        for index, part in enumerate(parts):
+            if isinstance(part, Batch):
+                placed.append(_Placed(part, at, index))
+            else:
+                damaged.setdefault(at, []).append(part)
+    return placed
+
+
+def _deliver(
+    outcome: Delivered,
+    placed: Sequence[_Placed],
+    lake: LakeWriter,
+    damaged: dict[int, list[Damaged]],
+) -> None:
+    """Deliver batches in order, by halves where the lake cannot hold one of them."""
+    if not placed:
+        return
+    try:
+        deliveries = lake.deliver(outcome.stream, [one.batch for one in placed])
+    except InvalidData as error:
+        if len(placed) == 1:
+            (one,) = placed
+            alone = Damaged(one.index, encode_batch(one.batch), error)
+            damaged.setdefault(one.record, []).append(alone)
+            return
+        middle = len(placed) // 2
+        _deliver(outcome, placed[:middle], lake, damaged)
+        _deliver(outcome, placed[middle:], lake, damaged)
+    else:
+        _count(outcome, deliveries)
 
 
 def _count(outcome: Delivered, deliveries: Mapping[str, Delivery]) -> None:

@@ -13,12 +13,13 @@ import msgspec
 from tradelake.errors import InvalidData, Transient
 from tradelake.market.records import Bar
 from tradelake.ports import HotStore, Received
-from tradelake.stream.envelope import decode_batch
+from tradelake.stream.envelope import Batch, open_bundle
 
 
 class Upserted(msgspec.Struct, kw_only=True):
     """Counts of one invocation; ``failed_from`` is the first record to be handed over again."""
 
+    bundles: int = 0
     batches: int = 0
     bars: int = 0
     unreadable: int = 0
@@ -32,21 +33,17 @@ def upsert_records(received: Sequence[Received], store: HotStore | None) -> Upse
     Parameters
     ----------
     received : sequence of Received
-        As read from the stream. A record that is no batch is counted and passed over: only our own
-        ``aggregate`` writes to the stream, and the lake's delivery reports it too.
+        As read from the stream. What is no batch, a record or a part of one, is counted and passed
+        over: only our own ``aggregate`` writes to the stream, and the lake's delivery reports it.
     store : HotStore or None
         None: this environment has no hot store; bars are counted only.
     """
-    outcome = Upserted(batches=len(received))
+    outcome = Upserted(bundles=len(received))
     venues: dict[str, list[Bar]] = {}
     for record in received:
-        try:
-            batch = decode_batch(record.data)
-        except InvalidData:
-            outcome.unreadable += 1
-            continue
-        bars = [made for made in batch.records if isinstance(made, Bar)]
-        venues.setdefault(batch.venue, []).extend(bars)
+        for batch in _batches(record, outcome):
+            bars = [made for made in batch.records if isinstance(made, Bar)]
+            venues.setdefault(batch.venue, []).extend(bars)
     try:
         for venue, bars in venues.items():
             if store is not None and bars:
@@ -56,3 +53,15 @@ def upsert_records(received: Sequence[Received], store: HotStore | None) -> Upse
         outcome.failed_from = 0
         outcome.failure = str(error)
     return outcome
+
+
+def _batches(record: Received, outcome: Upserted) -> list[Batch]:
+    try:
+        parts = open_bundle(record.data).parts
+    except InvalidData:
+        outcome.unreadable += 1
+        return []
+    batches = [part for part in parts if isinstance(part, Batch)]
+    outcome.batches += len(batches)
+    outcome.unreadable += len(parts) - len(batches)
+    return batches
