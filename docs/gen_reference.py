@@ -8,8 +8,8 @@ which are not current and then exits 1. A test runs the check, so a page can nev
 from __future__ import annotations
 
 import argparse
-import ast
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +26,8 @@ from tradelake.features.registry import FEATURE_SETS
 from tradelake.market.timeframes import TIMEFRAMES
 from tradelake.models.training import Hyperparameters
 from tradelake.strategies.library import STRATEGIES
-from tradelake.stream import quality
+from tradelake.stream.quality_rules import RULES
+from tradelake.stream.thresholds import DEFAULTS, Thresholds
 from tradelake.topology import containers, functions, names, stores, streams, tables, workflows
 
 FOLDER: Final = Path(__file__).resolve().parent / "reference"
@@ -47,10 +48,14 @@ MEANINGS: Final[Mapping[str, str]] = {
     names.ENV_CHANNELS: "channels, comma-separated",
     names.ENV_BUCKETS: "symbol buckets; changing it needs drained streams",
     names.ENV_LINGER_MS: "how long a record waits for company, ms",
-    names.ENV_BAR_TIMEFRAMES: "timeframes to build, comma-separated",
+    names.ENV_BAR_TIMEFRAMES: "timeframes to build, comma-separated: times, and event bars as"
+    " tick:100, volume:0.5, dollar:100000; for one symbol volume:BTC/USD=0.5",
+    names.ENV_QUOTE_BARS_FROM: "shortest bars made of quotes where there is no trade, or none",
     names.ENV_LATENESS_S: "how long after its end a bar waits for late trades, s",
     names.ENV_HEALTH_PORT: "port of the ingester's health answer; 0: none",
     names.ENV_FINAL_WATERMARK: "`true`: the end of the run is the end of time, close every bar",
+    names.ENV_QUALITY_RULES: "thresholds of the quality rules: JSON, or `@` and the path of a file",
+    names.ENV_TRANSFORMS: "modules of users' transforms, comma-separated; empty: none",
     names.ENV_BACKTEST_SPEC: "key of the specification to run, in the artifact bucket",
     names.ENV_RESULT_KEY: "key the result is written to",
 }
@@ -324,78 +329,36 @@ def exchange_page() -> str:
 
 
 def quality_page() -> str:
-    """Return the quality rules, read from the source of the rules."""
-    parts = [
+    """Return the quality rules and their thresholds, from the one list of each."""
+    rules = [
         (
-            "# Quality rules\n\n*Reject* sends the record to the `quarantine` table with rule and"
-            " reason; *flag* keeps it, and it is counted in the function's log. Besides these,"
-            " `unreadable` is a message no decoder understood, and `envelope` a stream record that"
-            " is no micro-batch. `<name>` stands for the field.\n"
+            code(rule.name),
+            rule.action,
+            rule.step,
+            ", ".join(rule.channels),
+            rule.meaning,
+            ", ".join(code(name) for name in rule.thresholds),
         )
+        for rule in RULES
     ]
-    source = ast.parse(inspect.getsource(quality))
-    bodies = {node.name: node for node in source.body if isinstance(node, ast.FunctionDef)}
-    for title, rules in (
-        ("Trades", quality._TRADE_RULES),  # noqa: SLF001 - the one list of the rules
-        ("Quotes", quality._QUOTE_RULES),  # noqa: SLF001
-        ("Order-book updates", quality._BOOK_RULES),  # noqa: SLF001
-        ("Bars", quality._BAR_RULES),  # noqa: SLF001
-    ):
-        found = [row for rule in rules for row in _findings_in(bodies[rule.__name__], bodies)]
-        rows = [(code(rule), verdict, code(expected)) for rule, verdict, expected in found]
-        parts.append(
-            f"## {title}\n\n" + table(("rule", "verdict", "expected"), dict.fromkeys(rows))
-        )
-    return "\n".join(parts)
+    meanings = dict(_PARAMETER.findall(inspect.getdoc(Thresholds) or ""))
+    thresholds = [
+        (code(name), f"{getattr(DEFAULTS, name):g}", " ".join(meanings[name].split()))
+        for name in Thresholds.__struct_fields__
+    ]
+    return (
+        "# Quality rules\n\n*Reject* sends the record to the `quarantine` table with rule, reason"
+        " and bytes; *flag* keeps it, and the rule's name travels with it in its field `flags`."
+        " *validate* looks at a record alone, *neighbours* at a record among those of its channel"
+        " and symbol, *transform* at what a user's transform did.\n\n"
+        + table(("rule", "action", "step", "channels", "meaning", "thresholds"), rules)
+        + f"\n## Thresholds\n\n`{names.ENV_QUALITY_RULES}` holds what differs from the defaults;"
+        " see [Set quality thresholds](../how-to/quality.md).\n\n"
+        + table(("threshold", "default", "meaning"), thresholds)
+    )
 
 
-Finding = tuple[str, str, str]
-
-
-def _findings_in(
-    body: ast.FunctionDef,
-    bodies: Mapping[str, ast.FunctionDef],
-    given: Mapping[str, str] | None = None,
-) -> Iterator[Finding]:
-    """Yield (rule, verdict, expected) of the findings a rule may yield, helpers included."""
-    given = given or {}
-    calls = [node for node in ast.walk(body) if isinstance(node, ast.Call)]
-    calls.sort(key=lambda node: (node.lineno, node.col_offset))
-    for call in calls:
-        name = call.func.id if isinstance(call.func, ast.Name) else ""
-        if name in ("_reject", "_flag"):
-            rule, expected = (_text(argument, given) for argument in call.args[:2])
-            yield rule, name.strip("_"), expected
-        elif name in bodies and name != body.name:
-            parameters = (argument.arg for argument in bodies[name].args.args)
-            told = {p: _text(a, given) for p, a in zip(parameters, call.args, strict=False)}
-            if any(_is_rule(node) for node in ast.walk(bodies[name])):
-                yield from _findings_in(bodies[name], bodies, told)
-
-
-def _is_rule(node: ast.AST) -> bool:
-    return isinstance(node, ast.Yield | ast.YieldFrom)
-
-
-def _text(node: ast.expr, given: Mapping[str, str]) -> str:
-    """Return an argument as text; parts that are only known at run time by their names."""
-    match node:
-        case ast.Constant(value=value):
-            return str(value)
-        case ast.Name(id=name):
-            return given.get(name, f"<{name}>")
-        case ast.JoinedStr(values=values):
-            return "".join(_text(value, given) for value in values)
-        case ast.FormattedValue(value=ast.Name(id="LARGEST")):
-            return f"{quality.LARGEST:g}"
-        case ast.FormattedValue(value=ast.Call()):
-            return ", ".join(TIMEFRAMES)
-        case ast.FormattedValue(value=ast.Attribute(attr=name)):
-            return name
-        case ast.FormattedValue(value=value):
-            return _text(value, given)
-        case _:
-            return ast.unparse(node)
+_PARAMETER: Final = re.compile(r"^(\w+) : .*\n((?: {4}.*\n?)+)", re.MULTILINE)
 
 
 def strategies_page() -> str:

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradelake.market.records import Bar, BookUpdate, Quote, Rejected, Trade, Unreadable
-from tradelake.stream import quality
-from tradelake.stream.quality import Flag, Reject, findings
+from tradelake.stream import quality, quality_checks
+from tradelake.stream.quality import Flag, Reject, findings, with_flags
+from tradelake.stream.quality_rules import RULES
+from tradelake.stream.thresholds import DEFAULTS, Thresholds
 
 T = 1_723_161_600_000_000_000
 
@@ -136,14 +138,16 @@ def test_the_fast_way_through_agrees_with_the_rules_for_any_trade(
     symbol, at, seen, tid, price, size
 ):
     record = Trade(symbol, at, seen, tid, price, size)
-    assert findings(record) == quality._run(quality._TRADE_RULES, record)
-    assert quality._is_clean_trade(record) == (findings(record) == [])
+    assert findings(record) == quality_checks.run(quality_checks.TRADE_CHECKS, record, DEFAULTS)
+    assert quality._is_clean_trade(record, DEFAULTS) == (findings(record) == [])
 
 
 @given(SYMBOLS, TIMES, TIMES, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
 def test_the_fast_way_through_agrees_with_the_rules_for_any_quote(symbol, at, seen, b, bs, a, az):
     record = Quote(symbol, at, seen, b, bs, a, az)
-    assert quality._is_clean_quote(record) == (quality._run(quality._QUOTE_RULES, record) == [])
+    assert quality._is_clean_quote(record, DEFAULTS) == (
+        quality_checks.run(quality_checks.QUOTE_CHECKS, record, DEFAULTS) == []
+    )
 
 
 LEVELS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=3)
@@ -152,7 +156,9 @@ LEVELS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=3)
 @given(TIMES, LEVELS, LEVELS, st.booleans())
 def test_the_fast_way_through_agrees_with_the_rules_for_any_book(at, bids, asks, reset):
     record = BookUpdate("BTC/USD", at, T, bids, asks, reset)
-    assert quality._is_clean_book(record) == (quality._run(quality._BOOK_RULES, record) == [])
+    assert quality._is_clean_book(record, DEFAULTS) == (
+        quality_checks.run(quality_checks.BOOK_CHECKS, record, DEFAULTS) == []
+    )
 
 
 @given(
@@ -173,4 +179,48 @@ def test_the_fast_way_through_agrees_with_the_rules_for_any_book(at, bids, asks,
 )
 def test_the_fast_way_through_agrees_with_the_rules_for_any_bar(changes):
     record = bar(**changes)
-    assert quality._is_clean_bar(record) == (quality._run(quality._BAR_RULES, record) == [])
+    assert quality._is_clean_bar(record, DEFAULTS) == (
+        quality_checks.run(quality_checks.BAR_CHECKS, record, DEFAULTS) == []
+    )
+
+
+ACTIONS = {rule.name: rule.action for rule in RULES}
+STRANGE = st.one_of(
+    st.builds(Trade, SYMBOLS, TIMES, TIMES, st.integers(-(2**63), 2**64 - 1), NUMBERS, NUMBERS),
+    st.builds(Quote, SYMBOLS, TIMES, TIMES, NUMBERS, NUMBERS, NUMBERS, NUMBERS),
+    st.builds(BookUpdate, SYMBOLS, TIMES, TIMES, LEVELS, LEVELS, st.booleans()),
+    st.builds(
+        lambda *numbers: bar(
+            **dict(zip(("open", "high", "low", "close", "volume", "vwap"), numbers, strict=True)),
+            timeframe="7m",
+        ),
+        *[NUMBERS] * 6,
+    ),
+)
+
+
+@given(STRANGE)
+def test_every_finding_is_in_the_list_of_rules_with_its_action(record):
+    for finding in findings(record):
+        assert ACTIONS[finding.rule] == ("reject" if isinstance(finding, Reject) else "flag")
+
+
+def test_every_threshold_belongs_to_a_rule_and_every_rules_threshold_exists():
+    read = {name for rule in RULES for name in rule.thresholds}
+    assert read == set(Thresholds.__struct_fields__)
+
+
+def test_thresholds_decide_what_is_too_large_and_what_is_in_the_future():
+    strict = Thresholds(largest=100.0, future_s=1.0)
+    late = trade(price=99.0, ts_event=T + 2 * 10**9)
+    assert findings(late) == []
+    assert [finding.rule for finding in findings(late, strict)] == ["future"]
+    assert [finding.rule for finding in findings(trade(price=101.0), strict)] == ["too_large"]
+
+
+def test_flags_are_merged_sorted_and_a_record_that_has_them_is_the_same_object():
+    once = with_flags(trade(), ["spike", "future"])
+    assert once.flags == "future,spike"
+    assert with_flags(once, ["future"]) is once
+    assert with_flags(once, ["duplicate"]).flags == "duplicate,future,spike"
+    assert with_flags(trade(), []) == trade()
