@@ -9,7 +9,7 @@ export CDK_DISABLE_CLI_TELEMETRY := 1
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check bench bench-streams synth docs lock clean
+.PHONY: help install demo test test-all faults check bench bench-streams synth docs lock clean
 
 help:  ## what there is to make
 	@awk 'BEGIN{FS=":.*## "} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test: $(STAMP)  ## the test suite (parallel, under 15 minutes on 2 cores)
 
 test-all: $(STAMP) $(NODE_STAMP)  ## the slow tests too
 	@$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
+
+faults: $(STAMP)  ## every named fault in a world of its own; each ends with a reconciliation
+	@$(BIN)/python -m tests.faults $(FAULTS_ARGS)
 
 check: $(STAMP)  ## ruff, mypy strict, import rules, dependencies
 	@$(BIN)/ruff format --check .

@@ -117,7 +117,7 @@ class Runtime:
         )
         for function in functions.FUNCTIONS:
             if function.triggers:
-                self.workers[function.name] = self._worker(function)
+                self.start_worker(function.name)
 
     def _emulator_options(self, variables: Mapping[str, str]) -> dict[str, Any]:
         return {
@@ -131,7 +131,25 @@ class Runtime:
             kind, ["-m", "tradelake.local.serve", kind, json.dumps(options)]
         )
 
-    def _worker(self, function: functions.Function) -> Process:
+    def start_worker(self, name: str) -> Process:
+        """Start the worker of a function; it goes on where one of that name ended."""
+        function = next(one for one in functions.FUNCTIONS if one.name == name)
+        self.workers[name] = self._worker(function, self.layout.state)
+        return self.workers[name]
+
+    def start_rival(self, name: str) -> tuple[Process, Path]:
+        """Start a second worker of a function, which reads everything for itself.
+
+        Returns
+        -------
+        (Process, Path)
+            The worker, and the folder of its checkpoints and status.
+        """
+        function = next(one for one in functions.FUNCTIONS if one.name == name)
+        folder = self.layout.state / f"{name}-rival"
+        return self._worker(function, folder), folder
+
+    def _worker(self, function: functions.Function, state: Path) -> Process:
         return self.start(
             function.name,
             [
@@ -142,7 +160,7 @@ class Runtime:
                 "--functions-folder",
                 str(self.options.project_root / "functions"),
                 "--state-folder",
-                str(self.layout.state.absolute()),
+                str(state.absolute()),
                 "--niceness",
                 str(_FUNCTION_NICENESS),
                 "--window-cap-s",
