@@ -43,6 +43,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     names.ENV_HOT_TOKEN: "token of the hot store where its address names no secret",
     names.ENV_FEED_URL: "websocket of the venue",
     names.ENV_DATA_URL: "base of Alpaca's historical REST, where it is not Alpaca's own",
+    names.ENV_TRADING_URL: "base of Alpaca's trading API, which lists the pairs; unset: paper",
     names.ENV_VENUE: "venue of every record: `us`, `us-1`, `eu-1`",
     names.ENV_SYMBOLS: "pairs, comma-separated; `*` is every symbol",
     names.ENV_CHANNELS: "channels, comma-separated",

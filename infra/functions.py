@@ -26,6 +26,8 @@ _LONGEST_RECORD_AGE_S: Final = 604_800
 _RESCUE_S: Final = 3_600
 """A record that still fails this long before it expires is written whole to the failure bucket."""
 
+_LOCKS: Final = {"lake": "requirements/lake.txt", "feed": "requirements/ingester.txt"}
+
 
 def deployed(environment: Environment) -> tuple[functions.Function, ...]:
     """Functions that an environment has: all, but the hot one only where there is a hot store."""
@@ -118,11 +120,12 @@ class FunctionsStack(cdk.Stack):
                 code=self._bundle.code(),
                 **common,
             )
+        dockerfile = f"infra/images/{function.package}.Dockerfile"
         image = lambda_.DockerImageCode.from_image_asset(
-            file="infra/images/lake.Dockerfile",
+            file=dockerfile,
             cmd=[handler_of(function)],
             asset_name=f"{names.SYSTEM}-{function.package}",
-            **image_context("functions", "infra/images/lake.Dockerfile", "requirements/lake.txt"),
+            **image_context("functions", dockerfile, _LOCKS[function.package]),
         )
         return lambda_.DockerImageFunction(self, function.name, code=image, **common)
 
@@ -150,6 +153,10 @@ class FunctionsStack(cdk.Stack):
         if function.lake_tables:
             statements += grants.glue_tables(
                 self, self._environment.name, function.lake_tables, write=True
+            )
+        for secret in function.secrets:
+            statements += grants.read_secret(
+                self._security.secrets[secret], self._security.secret_key
             )
         if self._hot is not None and function is functions.HOT:
             statements += grants.read_secret(self._hot.secret, self._security.secret_key)

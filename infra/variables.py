@@ -8,9 +8,10 @@ from typing import Final
 from infra.environments import Environment
 from infra.hot import HotStoreStack
 from infra.lake import CATALOG, LakeStack
-from tradelake.topology import names, stores, streams
+from tradelake.topology import containers, names, stores, streams
 
 HEALTH_PORT: Final = 8080
+FEED_CLIENT: Final = "native"
 
 
 def values(environment: Environment, lake: LakeStack, hot: HotStoreStack | None) -> dict[str, str]:
@@ -22,13 +23,21 @@ def values(environment: Environment, lake: LakeStack, hot: HotStoreStack | None)
         names.ENV_ARTIFACT_BUCKET: lake.buckets[stores.ARTIFACT_BUCKET.name].bucket_name,
         names.ENV_HOT_STORE: hot.url if hot else "none",
         names.ENV_FEED_URL: environment.feed_url,
+        names.ENV_FEED_CLIENT: FEED_CLIENT,
+        names.ENV_DATA_URL: "https://data.alpaca.markets",
+        names.ENV_TRADING_URL: "https://paper-api.alpaca.markets",
         names.ENV_VENUE: environment.venue,
         names.ENV_SYMBOLS: environment.symbols,
         names.ENV_CHANNELS: environment.channels,
         names.ENV_BUCKETS: str(streams.BUCKETS),
         names.ENV_LINGER_MS: str(environment.linger_ms),
         names.ENV_HEALTH_PORT: str(HEALTH_PORT),
+        names.ENV_SPOOL: containers.INGESTER.spool_path,
+        names.ENV_SPOOL_MAX_BYTES: str(environment.spool_max_bytes),
+        names.ENV_QUALITY_RULES: environment.quality_rules,
+        names.ENV_ORIGIN: environment.origin,
         names.ENV_BAR_TIMEFRAMES: environment.bar_timeframes,
+        names.ENV_QUOTE_BARS_FROM: environment.quote_bars_from,
         names.ENV_LATENESS_S: str(environment.lateness_s),
     }
 

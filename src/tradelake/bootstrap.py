@@ -137,7 +137,6 @@ def wire_ingester(env: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable
     ConfigError
         Settings, the secret or the subscription are wrong.
     """
-    from tradelake.adapters.alpaca.socket import AlpacaFeed
     from tradelake.adapters.aws.logs import log_batch
     from tradelake.adapters.observe import observed
     from tradelake.settings import IngesterSettings
@@ -145,9 +144,8 @@ def wire_ingester(env: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable
     from tradelake.usecases.intake import run_ingester
 
     settings = load_settings(env, IngesterSettings)
-    session = _wire_session(settings)
     intake, publisher, clock = _wire_intake(settings)
-    feed = AlpacaFeed(settings.feed_url, session, clock)
+    feed = _wire_feed(settings, clock)
 
     async def run(stop: asyncio.Event) -> None:
         async with observed(
@@ -161,24 +159,34 @@ def wire_ingester(env: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable
     return run
 
 
-def _wire_session(settings: IngesterSettings) -> Session:
+def _wire_feed(settings: IngesterSettings, clock: SystemClock) -> Feed:
     import random
     from functools import partial
 
     from tradelake.adapters.aws.secrets import SecretsManager
     from tradelake.errors import ConfigError
     from tradelake.feed.backoff import full_jitter
-    from tradelake.feed.session import Session
+    from tradelake.feed.endpoints import check_location
     from tradelake.feed.subscription import Credentials, Subscription
     from tradelake.topology import names
 
+    check_location(settings.feed_url, settings.venue)
     subscription = Subscription(tuple(settings.channel_list()), tuple(settings.symbol_list()))
     secret_name = names.physical(settings.environment, names.ALPACA_SECRET)
     secret = SecretsManager().get(secret_name)
     if not (secret.get("key") and secret.get("secret")):
         raise ConfigError(f"secret {secret_name}: expected the fields key and secret")
     credentials = Credentials(secret["key"], secret["secret"])
-    return Session(credentials, subscription, partial(full_jitter, random.Random()))
+    backoff = partial(full_jitter, random.Random())
+    if settings.feed_client == "sdk":
+        from tradelake.adapters.alpaca.sdk_feed import AlpacaSdkFeed
+
+        return AlpacaSdkFeed(settings.feed_url, credentials, subscription, clock, backoff)
+    from tradelake.adapters.alpaca.socket import AlpacaFeed
+    from tradelake.feed.session import Session
+
+    session = Session(credentials, subscription, backoff)
+    return AlpacaFeed(settings.feed_url, session, clock)
 
 
 def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemClock]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 
@@ -109,6 +109,9 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
     feed_url: str = msgspec.field(name=names.ENV_FEED_URL)
+    feed_client: Literal["native", "sdk"] = msgspec.field(
+        name=names.ENV_FEED_CLIENT, default="native"
+    )
     venue: str = msgspec.field(name=names.ENV_VENUE, default="us")
     symbols: str = msgspec.field(name=names.ENV_SYMBOLS, default="*")
     channels: str = msgspec.field(name=names.ENV_CHANNELS, default=",".join(CHANNELS))
@@ -136,15 +139,17 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackfillSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """The backfill function. ``symbols`` are those of gaps of every symbol; ``*``: the venue's.
+    """The backfill function.
 
-    ``data_url`` is the base of a venue other than Alpaca's own; it has no rate limit of its own.
+    ``symbols`` are those of gaps of every symbol; ``*`` asks the trading API for them. ``data_url``
+    and ``trading_url`` are the bases of a venue other than Alpaca's own.
     """
 
     environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
     venue: str = msgspec.field(name=names.ENV_VENUE, default="us")
     symbols: str = msgspec.field(name=names.ENV_SYMBOLS, default="*")
     data_url: str = msgspec.field(name=names.ENV_DATA_URL, default="")
+    trading_url: str = msgspec.field(name=names.ENV_TRADING_URL, default="")
     buckets: int = msgspec.field(name=names.ENV_BUCKETS, default=streams.BUCKETS)
 
     def __post_init__(self) -> None:

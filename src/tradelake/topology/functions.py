@@ -46,13 +46,14 @@ class StreamTrigger:
 class Function:
     """A Lambda function: ``functions/<folder>/handler.py``, entry ``handler``.
 
-    ``package`` is ``light`` (core and aws extras, zip) or ``lake`` (pyarrow and pyiceberg too,
-    container image). ``environment`` lists the variables it needs beside ``names.ENV_ENVIRONMENT``.
+    ``package`` is ``light`` (core and aws extras, zip), ``lake`` (pyarrow and pyiceberg too,
+    container image) or ``feed`` (the ingester's requirements, container image). ``environment``
+    lists the variables it needs beside ``names.ENV_ENVIRONMENT``.
     """
 
     name: str
     folder: str
-    package: Literal["light", "lake"]
+    package: Literal["light", "lake", "feed"]
     memory_mb: int
     timeout_s: int
     triggers: tuple[StreamTrigger, ...]
@@ -63,6 +64,7 @@ class Function:
     read_buckets: tuple[stores.Bucket, ...] = ()
     write_buckets: tuple[stores.Bucket, ...] = ()
     environment: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
 
 
 VALIDATE: Final = Function(
@@ -71,7 +73,10 @@ VALIDATE: Final = Function(
     "light",
     512,
     60,
-    (StreamTrigger(streams.TICKS, batch_size=200, parallelization=4, enhanced_fan_out=True),),
+    (
+        StreamTrigger(streams.TICKS, batch_size=200, parallelization=4, enhanced_fan_out=True),
+        StreamTrigger(streams.BACKFILL, batch_size=100),
+    ),
     "apply the quality rules; pass on to clean or to quarantine",
     writes_streams=(streams.CLEAN, streams.QUARANTINE),
 )
@@ -85,7 +90,7 @@ AGGREGATE: Final = Function(
     "build bars from clean trades, exactly once",
     writes_streams=(streams.BARS,),
     key_tables=(stores.CONSUMER_STATE,),
-    environment=(names.ENV_BAR_TIMEFRAMES, names.ENV_LATENESS_S),
+    environment=(names.ENV_BAR_TIMEFRAMES, names.ENV_QUOTE_BARS_FROM, names.ENV_LATENESS_S),
 )
 DELIVER: Final = Function(
     "deliver",
@@ -97,9 +102,19 @@ DELIVER: Final = Function(
         StreamTrigger(streams.CLEAN, batch_size=2000, window_s=60.0),
         StreamTrigger(streams.BARS, batch_size=1000, window_s=60.0),
         StreamTrigger(streams.QUARANTINE, batch_size=1000, window_s=60.0),
+        StreamTrigger(streams.DERIVED, batch_size=1000, window_s=60.0),
     ),
     "append to the Iceberg lake, exactly once",
-    lake_tables=(tables.TRADES, tables.QUOTES, tables.BOOKS, tables.BARS, tables.QUARANTINE),
+    lake_tables=(
+        tables.TRADES,
+        tables.QUOTES,
+        tables.BOOKS,
+        tables.BARS,
+        tables.BOOK_SNAPSHOTS,
+        tables.INSTRUMENTS,
+        tables.DERIVED,
+        tables.QUARANTINE,
+    ),
     read_buckets=(stores.LAKE_BUCKET,),
     write_buckets=(stores.LAKE_BUCKET,),
     environment=(names.ENV_CATALOG_URI, names.ENV_WAREHOUSE),
@@ -139,5 +154,24 @@ COLLECT: Final = Function(
     write_buckets=(stores.ARTIFACT_BUCKET, stores.LAKE_BUCKET),
     environment=(names.ENV_ARTIFACT_BUCKET, names.ENV_CATALOG_URI, names.ENV_WAREHOUSE),
 )
+BACKFILL: Final = Function(
+    "backfill",
+    "backfill",
+    "feed",
+    1024,
+    300,
+    (),
+    "fetch over REST what gaps lost; put it on the backfill stream",
+    writes_streams=(streams.BACKFILL,),
+    key_tables=(stores.GAPS, stores.LEASES),
+    environment=(
+        names.ENV_VENUE,
+        names.ENV_SYMBOLS,
+        names.ENV_DATA_URL,
+        names.ENV_TRADING_URL,
+        names.ENV_BUCKETS,
+    ),
+    secrets=(names.ALPACA_SECRET,),
+)
 
-FUNCTIONS: Final = (VALIDATE, AGGREGATE, DELIVER, HOT, PREPARE, COLLECT)
+FUNCTIONS: Final = (VALIDATE, AGGREGATE, DELIVER, HOT, PREPARE, COLLECT, BACKFILL)

@@ -1,18 +1,25 @@
-"""The gap ledger in DynamoDB."""
+"""The gap ledger in DynamoDB.
+
+An item is named by venue, opening time and cause. Whoever sees the gap writes its interval, whoever
+fills it writes the fill: each with an update of its own attributes, so neither undoes the other.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final
 
-from botocore.exceptions import BotoCoreError, ClientError
+import msgspec
 
 from tradelake.adapters.aws.clients import client as make_client
-from tradelake.adapters.aws.clients import translate
-from tradelake.ports import Gap
+from tradelake.adapters.aws.clients import translated
+from tradelake.ports import NOTHING_FILLED, Fill, Gap
 from tradelake.topology.stores import GAPS
 
 _DIGITS: Final = 19
-"""Width of an opening time as a sort key: ns since 1970 as text that sorts like the number."""
+"""Width of an opening time in a sort key: ns since 1970 as text that sorts like the number."""
+_ENCODE: Final = msgspec.json.Encoder(order="deterministic").encode
+_DECODE: Final = msgspec.json.Decoder(Fill).decode
 
 
 class DynamoGaps:
@@ -35,7 +42,7 @@ class DynamoGaps:
         self._client = client or make_client("dynamodb")
 
     def record(self, gap: Gap) -> None:
-        """Write a gap; the same (venue, opened_ns) is replaced.
+        """Write interval and cause of a gap; (venue, opened_ns, cause) names it, ``fill`` stays.
 
         Raises
         ------
@@ -44,18 +51,50 @@ class DynamoGaps:
         Fatal
             It refuses: no table, or no permission.
         """
-        item = {
-            GAPS.partition_key: {"S": gap.venue},
-            str(GAPS.sort_key): {"S": f"{gap.opened_ns:0{_DIGITS}d}"},
-            "closed": {"N": str(gap.closed_ns)},
-            "channels": {"L": [{"S": channel} for channel in gap.channels]},
-            "symbols": {"L": [{"S": symbol} for symbol in gap.symbols]},
-            "cause": {"S": gap.cause},
-        }
-        try:
-            self._client.put_item(TableName=self._table, Item=item)
-        except (ClientError, BotoCoreError) as error:
-            raise translate(error, f"record a gap in {self._table}") from error
+        with translated(f"record a gap in {self._table}"):
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(gap),
+                UpdateExpression="SET #closed = :closed, #channels = :channels,"
+                " #symbols = :symbols, #cause = :cause",
+                ExpressionAttributeNames=_names("closed", "channels", "symbols", "cause"),
+                ExpressionAttributeValues={
+                    ":closed": {"N": str(gap.closed_ns)},
+                    ":channels": {"L": [{"S": channel} for channel in gap.channels]},
+                    ":symbols": {"L": [{"S": symbol} for symbol in gap.symbols]},
+                    ":cause": {"S": gap.cause},
+                },
+            )
+
+    def note_fill(self, gap: Gap, fill: Fill) -> None:
+        """Replace what was done about ``gap``.
+
+        A write whose answer was lost may have succeeded; sent again it conflicts, and a reload
+        shows the own fill.
+
+        Raises
+        ------
+        Conflict
+            It is not ``gap.fill`` any more, or the gap was never recorded.
+        Transient, Fatal
+            As for :meth:`record`.
+        """
+        values = {":fill": {"B": _ENCODE(fill)}}
+        condition = "attribute_exists(#cause) AND "
+        if gap.fill == NOTHING_FILLED:
+            condition += "attribute_not_exists(#fill)"
+        else:
+            condition += "#fill = :before"
+            values[":before"] = {"B": _ENCODE(gap.fill)}
+        with translated(f"note the fill of a gap in {self._table}"):
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(gap),
+                UpdateExpression="SET #fill = :fill",
+                ConditionExpression=condition,
+                ExpressionAttributeNames=_names("fill", "cause"),
+                ExpressionAttributeValues=values,
+            )
 
     def gaps(self) -> list[Gap]:
         """Every gap, oldest first.
@@ -65,22 +104,34 @@ class DynamoGaps:
         Transient, Fatal
             As for :meth:`record`.
         """
-        try:
+        with translated(f"read the gaps in {self._table}"):
             pages = self._client.get_paginator("scan").paginate(
                 TableName=self._table, ConsistentRead=True
             )
             gaps = [_gap(item) for page in pages for item in page["Items"]]
-        except (ClientError, BotoCoreError) as error:
-            raise translate(error, f"read the gaps in {self._table}") from error
-        return sorted(gaps, key=lambda gap: (gap.opened_ns, gap.venue))
+        return sorted(gaps, key=lambda gap: (gap.opened_ns, gap.venue, gap.cause))
+
+
+def _key(gap: Gap) -> dict[str, Any]:
+    """Keys of the item; the cause is hashed, since a key has 1,024 bytes and a cause any length."""
+    digest = hashlib.blake2b(gap.cause.encode(), digest_size=8).hexdigest()
+    return {
+        GAPS.partition_key: {"S": gap.venue},
+        str(GAPS.sort_key): {"S": f"{gap.opened_ns:0{_DIGITS}d}#{digest}"},
+    }
+
+
+def _names(*attributes: str) -> dict[str, str]:
+    return {f"#{name}": name for name in attributes}
 
 
 def _gap(item: dict[str, Any]) -> Gap:
     return Gap(
         venue=item[GAPS.partition_key]["S"],
-        opened_ns=int(item[str(GAPS.sort_key)]["S"]),
+        opened_ns=int(item[str(GAPS.sort_key)]["S"].partition("#")[0]),
         closed_ns=int(item["closed"]["N"]),
         channels=tuple(value["S"] for value in item["channels"]["L"]),
         symbols=tuple(value["S"] for value in item["symbols"]["L"]),
         cause=item["cause"]["S"],
+        fill=_DECODE(bytes(item["fill"]["B"])) if "fill" in item else NOTHING_FILLED,
     )
