@@ -1,8 +1,8 @@
-"""The format of a spool's segment file.
+"""The format of a spool's segment file, version 1; the magic is ``TLSPOOL`` and a zero byte.
 
 ::
 
-    header   8 bytes "TLSPOOL\\0" | u16 version | u16 zero | u32 salt | u32 crc32 of the 16 before
+    header   8 bytes magic | u16 version | u16 zero | u32 salt | u32 crc32 of the 16 before
     record   4 bytes mark | u32 length of body | u32 crc32(length and body, salt)
     body     u16 length of key | key in UTF-8 | data
 

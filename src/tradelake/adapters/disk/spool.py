@@ -142,6 +142,8 @@ class DiskSpool:
 
     def drop(self, count: int) -> None:
         """Forget the oldest ``count`` records of those ``oldest`` returned."""
+        if not count:
+            return
         with self._lock:
             for _ in range(count):
                 self._loaded.popleft()
