@@ -125,14 +125,12 @@ def accepted_trades(publications: Sequence[Publication], lake: LakeContent) -> l
 
 
 def _imbalances(lines: Sequence[Line]) -> list[str]:
-    why = []
-    for line in lines:
-        if not line.balanced:
-            why.append(
-                f"{line.channel}: {line.unexplained} unexplained, {line.doubled} doubled;"
-                f" for instance {'; '.join(line.examples[:3])}"
-            )
-    return why
+    return [
+        f"{line.channel}: {line.unexplained} unexplained, {line.doubled} doubled;"
+        f" for instance {'; '.join(line.examples[:3])}"
+        for line in lines
+        if not line.balanced
+    ]
 
 
 def fresh_root() -> Path:
