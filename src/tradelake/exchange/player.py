@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from tradelake.exchange.assets import Listing
 from tradelake.exchange.connection import Connection, Connections
 from tradelake.exchange.faults import Faults
 from tradelake.exchange.journal import Kind, Outcome
@@ -106,6 +107,7 @@ class Player:
         ledger: Ledger,
         tape: Tape,
         faults: Faults,
+        listing: Listing,
     ) -> None:
         self._source = source
         self._pace = pace
@@ -113,6 +115,7 @@ class Player:
         self._ledger = ledger
         self._tape = tape
         self._faults = faults
+        self._listing = listing
         self._started = asyncio.Event()
         self._total = sum(session.weight for session in source.sessions)
         self._played = 0
@@ -171,6 +174,7 @@ class Player:
 
     async def _publish(self, frame: Sequence[Message]) -> None:
         self.event_ns = frame[-1].at_ns
+        frame = self._listing.publishable(frame)
         self.published += len(frame)
         self._ledger.published(frame, time.time_ns())
         for message in frame:
@@ -188,7 +192,7 @@ class Player:
                 return
             if self._faults.resets:
                 self._faults.resets = False
-                await send_books(connection, self._tape, self._source.symbols, self._ledger)
+                await send_books(connection, self._tape, self._listing.symbols, self._ledger)
             chosen = connection.select(frame)
             if chosen:
                 await self._write(connection, chosen)

@@ -15,6 +15,7 @@ from aiohttp import WSCloseCode, web
 
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.exchange.admin import AdminEndpoints
+from tradelake.exchange.assets import AssetEndpoints, Listing
 from tradelake.exchange.barstore import BarStore
 from tradelake.exchange.connection import Connections
 from tradelake.exchange.faults import Faults
@@ -41,6 +42,7 @@ from tradelake.market.venues import VENUES
 __all__ = ["ExchangeOptions", "SyntheticOptions", "open_source", "run_exchange", "serve"]
 
 _DATA = "/v1beta3/crypto/{location:" + "|".join(VENUES) + "}"
+_TRADING = "/v2"
 _ADMIN = "/_exchange"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -81,10 +83,19 @@ def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Applicati
         options.live_s,
         options.skew_s,
     )
-    player = Player(source, pace, connections=connections, ledger=ledger, tape=tape, faults=faults)
+    listing = Listing(source.symbols, tape)
+    player = Player(
+        source,
+        pace,
+        connections=connections,
+        ledger=ledger,
+        tape=tape,
+        faults=faults,
+        listing=listing,
+    )
     stream = StreamEndpoint(
         options=options,
-        symbols=source.symbols,
+        listing=listing,
         player=player,
         connections=connections,
         slots=Slots(options.connection_limit, options.unclean_hold_s, time.monotonic),
@@ -97,6 +108,7 @@ def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Applicati
     app = web.Application(middlewares=[_guard(options, faults)])
     app.add_routes([web.get(_DATA, stream.handle)])
     app.add_routes(RestEndpoints(BarStore(source.history, tape), tape).routes(_DATA))
+    app.add_routes(AssetEndpoints(listing, KEY_HEADER).routes(_TRADING, _ADMIN))
     app.add_routes(AdminEndpoints(source, player, connections, ledger, faults).routes(_ADMIN))
 
     async def close_connections(_app: web.Application) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiohttp import WSMsgType, web
 
 from tradelake.errors import InvalidData
+from tradelake.exchange.assets import Listing
 from tradelake.exchange.connection import Connection, Connections
 from tradelake.exchange.faults import Faults
 from tradelake.exchange.ledger import Ledger
@@ -47,14 +48,14 @@ class StreamEndpoint:
     ----------
     options : ExchangeOptions
         Credentials, limits and timeouts.
-    symbols : sequence of str
+    listing : Listing
         What the venue trades.
     player, connections, slots, ledger, tape, faults
         The parts of the venue a client meets.
     """
 
     options: ExchangeOptions
-    symbols: Sequence[str]
+    listing: Listing
     player: Player
     connections: Connections
     slots: Slots
@@ -194,9 +195,10 @@ class StreamEndpoint:
             self.faults.partial_acknowledgements -= 1
             message = {name: value for name, value in message.items() if name != TRADES}
         async with connection.lock:
-            new = connection.subscriptions.add(message, self.symbols)
+            symbols = self.listing.symbols
+            new = connection.subscriptions.add(message, symbols, self.listing.refused)
             await connection.control(connection.subscriptions.acknowledgement())
-            books = [symbol for symbol in self.symbols if {symbol, ALL} & new[ORDERBOOKS]]
+            books = [symbol for symbol in symbols if {symbol, ALL} & new[ORDERBOOKS]]
             await send_books(connection, self.tape, books, self.ledger)
         if self.options.start == "subscribed":
             self.player.start()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
 from tradelake.errors import InvalidData, TradelakeError
@@ -78,16 +78,23 @@ class Subscriptions:
         """Whether every message is to be sent."""
         return len(self._whole) == len(CHANNELS)
 
-    def add(self, request: Mapping[str, Any], universe: Collection[str]) -> dict[str, set[str]]:
-        """Subscribe; returns what is new, by channel.
+    def add(
+        self,
+        request: Mapping[str, Any],
+        universe: Collection[str],
+        refused: Callable[[str], bool] = lambda _: False,
+    ) -> dict[str, set[str]]:
+        """Subscribe; returns what is new, by channel. ``refused``: the venue has no such symbol.
 
         Raises
         ------
         StreamError
-            400 for symbols that are none, 405 over the limit, 410 for channels of other feeds.
-            Nothing is changed.
+            400 for symbols that are none or refused, 405 over the limit, 410 for channels of other
+            feeds. Nothing is changed.
         """
         asked = _parse(request)
+        if any(refused(symbol) for symbols in asked.values() for symbol in symbols):
+            raise StreamError(400)
         new = {channel: asked.get(channel, set()) - had for channel, had in self._symbols.items()}
         after = {channel: had | new[channel] for channel, had in self._symbols.items()}
         if self._limit is not None:

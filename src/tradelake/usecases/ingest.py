@@ -14,7 +14,9 @@ from typing import Final
 
 from tradelake.market.records import (
     Bar,
+    BookSnapshot,
     BookUpdate,
+    Instrument,
     Quote,
     Record,
     Rejected,
@@ -279,8 +281,11 @@ def estimated_size(record: Record) -> int:
         return size
     if isinstance(record, Bar):
         return size + 80
-    if isinstance(record, BookUpdate):
+    if isinstance(record, BookUpdate | BookSnapshot):
         size += 19 * (len(record.bids) + len(record.asks))
+    elif isinstance(record, Instrument):
+        size += 4 * sum(map(len, (record.min_order_size, record.min_trade_increment)))
+        size += 4 * (len(record.price_increment) + len(record.renamed_to) + len(record.status))
     elif isinstance(record, Unreadable | Rejected):
         size += len(record.raw) + 4 * len(record.reason)
     return size

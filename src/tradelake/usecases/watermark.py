@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from tradelake.market.records import Record, Unreadable
+from tradelake.market.records import BookSnapshot, Instrument, Record, Unreadable
 from tradelake.stream.envelope import NO_WATERMARK
 
 MAX_AHEAD_NS: Final = 5_000_000_000
@@ -25,15 +25,20 @@ class Watermark:
         self._heard_ns: int | None = None
 
     def observe(self, records: Iterable[Record], now_ns: int) -> None:
-        """Take in the records of one frame received at ``now_ns``."""
+        """Take in the records of one frame received at ``now_ns``.
+
+        What we say ourselves, snapshots and instruments, is no sign of the market.
+        """
         latest = now_ns + MAX_AHEAD_NS
         for record in records:
+            if isinstance(record, BookSnapshot | Instrument):
+                continue
+            self._heard_ns = now_ns
             if isinstance(record, Unreadable):
                 continue
             if self._largest_ns < record.ts_event <= latest:
                 self._largest_ns = record.ts_event
         self._shown_ns = max(self._shown_ns, self._largest_ns)
-        self._heard_ns = now_ns
 
     def hold(self, now_ns: int) -> None:
         """Stand still from now on: the connection is gone."""
