@@ -1,0 +1,372 @@
+"""What every feed must do, on the simulated exchange: our session, and the SDK's client.
+
+Where the two differ (``docs/adr/0010-feed-session.md``) the test says what each does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import threading
+import urllib.request
+import warnings
+from collections.abc import Awaitable, Callable, Iterator
+
+import msgspec
+import pytest
+
+from tests.exchange.conftest import Server
+from tests.ingest.fakes import SystemTime
+from tradelake.adapters.alpaca.socket import AlpacaFeed
+from tradelake.errors import Fatal
+from tradelake.exchange.options import ExchangeOptions, SyntheticOptions
+from tradelake.feed.events import Event, GapClosed, GapOpened, Records, Subscribed, VenueError
+from tradelake.feed.policy import SessionPolicy
+from tradelake.feed.session import Session
+from tradelake.feed.subscription import Change, Credentials, Subscription
+from tradelake.market.channels import CHANNELS
+from tradelake.market.records import BookUpdate, Record, channel_of
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # alpaca-py imports websockets.legacy
+    from alpaca.data.live import CryptoDataStream
+
+    from tradelake.adapters.alpaca.sdk_feed import AlpacaSdkFeed
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*websockets.*:DeprecationWarning")
+KEYS = Credentials("demo-key", "demo-secret")
+EVERYTHING = Subscription(CHANNELS, ("*",))
+MARKET = SyntheticOptions(seed=3, symbols=("BTC/USD", "ETH/USD"), hours=0.2, history_days=1)
+MakeFeed = Callable[..., "AlpacaFeed | AlpacaSdkFeed"]
+
+
+def native(
+    url: str, subscription: Subscription = EVERYTHING, keys: Credentials = KEYS, **policy: float
+) -> AlpacaFeed:
+    session = Session(keys, subscription, lambda: itertools.repeat(0.05), SessionPolicy(**policy))
+    return AlpacaFeed(url, session, SystemTime())
+
+
+def sdk(
+    url: str, subscription: Subscription = EVERYTHING, keys: Credentials = KEYS, **policy: float
+) -> AlpacaSdkFeed:
+    waits = itertools.repeat(0.05)
+    limits = SessionPolicy(**policy)
+    return AlpacaSdkFeed(url, keys, subscription, SystemTime(), lambda: waits, limits)
+
+
+class Sink:
+    """An intake that keeps what it is given."""
+
+    full = False
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self._took = asyncio.Event()
+
+    def take(self, event: Event, now_ns: int) -> None:
+        self.events.append(event)
+        self._took.set()
+
+    async def room(self) -> None:
+        return
+
+    def records(self) -> list[Record]:
+        return [record for event in self.only(Records) for record in event.records]
+
+    def only(self, kind: type) -> list:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def until(self, met: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not met():
+                self._took.clear()
+                await self._took.wait()
+
+
+@pytest.fixture(params=[native, sdk], ids=["native", "sdk"])
+def feed(request) -> MakeFeed:
+    return request.param
+
+
+@pytest.fixture
+def exchange() -> Iterator[Callable[..., Server]]:
+    servers: list[Server] = []
+
+    def start(**options) -> Server:
+        market = {"synthetic": MARKET, "start": "subscribed", "unclean_hold_s": 0.0}
+        server = Server(ExchangeOptions(**{**market, **options}))
+        servers.append(server.start())
+        return server
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def status(server: Server) -> dict:
+    with urllib.request.urlopen(server.url + "/_exchange/status", timeout=5) as response:
+        return json.load(response)
+
+
+async def fault(server: Server, **body) -> None:
+    def post() -> None:
+        url = server.url + "/_exchange/fault"
+        request = urllib.request.Request(url, data=json.dumps(body).encode(), method="POST")
+        urllib.request.urlopen(request, timeout=5).close()
+
+    await asyncio.to_thread(post)
+
+
+async def everything(server: Server, sink: Sink) -> None:
+    """Return when all that the exchange sent has come."""
+    async with asyncio.timeout(30):
+        while True:
+            now = await asyncio.to_thread(status, server)
+            if now["state"] == "finished" and len(sink.records()) >= now["total_sent"]:
+                return
+            await asyncio.sleep(0.05)
+
+
+def run(feed, conduct: Callable[[Sink], Awaitable[None]]) -> Sink:
+    """Run a feed while ``conduct`` goes on, then stop it."""
+
+    async def scenario() -> Sink:
+        sink, stop = Sink(), asyncio.Event()
+        running = asyncio.create_task(feed.run(sink, stop))
+        conducting = asyncio.create_task(conduct(sink))
+        await asyncio.wait((running, conducting), return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        await asyncio.wait_for(running, 20)
+        await conducting
+        assert asyncio.all_tasks() == {asyncio.current_task()}, "the feed left a task behind"
+        return sink
+
+    return asyncio.run(scenario())
+
+
+def collect(server: Server, feed) -> list[Record]:
+    return run(feed, lambda sink: everything(server, sink)).records()
+
+
+def content(record: Record) -> dict:
+    return msgspec.structs.asdict(record) | {"ts_ingest": 0}
+
+
+def test_feed_hands_over_every_message_in_order_when_the_exchange_plays(exchange, feed):
+    server = exchange()
+    records = collect(server, feed(server.stream))
+    sent = status(server)["sent"]
+    counts = {}
+    for record in records:
+        per = counts.setdefault(channel_of(record), {})
+        per[record.symbol] = per.get(record.symbol, 0) + 1
+    assert counts == sent
+    assert set(counts) >= {"trades", "quotes", "orderbooks", "bars", "dailyBars"}
+
+
+def test_both_feeds_hand_over_the_same_records_when_the_same_market_is_played(exchange):
+    first, second = exchange(), exchange()
+    ours = collect(first, native(first.stream))
+    theirs = collect(second, sdk(second.stream))
+    assert len(ours) > 1000
+    assert [content(record) for record in ours] == [content(record) for record in theirs]
+    assert any(record.ts_event % 1000 for record in ours), "nanoseconds are kept"
+
+
+def test_records_are_the_unmodified_clients_messages_field_by_field(exchange):
+    first, second = exchange(), exchange()
+    ours = collect(first, native(first.stream))
+    theirs: list[dict] = []
+    client = CryptoDataStream(KEYS.key, KEYS.secret, raw_data=True, url_override=second.stream)
+
+    async def take(message: dict) -> None:
+        theirs.append(message)
+        if len(theirs) == len(ours):
+            await client.stop_ws()
+
+    for subscribe in (
+        client.subscribe_trades,
+        client.subscribe_quotes,
+        client.subscribe_orderbooks,
+        client.subscribe_bars,
+        client.subscribe_updated_bars,
+        client.subscribe_daily_bars,
+    ):
+        subscribe(take, "*")
+    thread = threading.Thread(target=client.run, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert [as_message(record) for record in ours] == [as_said(message) for message in theirs]
+
+
+def as_message(record: Record) -> dict:
+    """Spell a record as the protocol does, with its time in ns."""
+    fields = {"S": record.symbol, "t": record.ts_event}
+    match channel_of(record):
+        case "trades":
+            side = {"buy": "B", "sell": "S"}[record.taker_side]
+            i = record.trade_id
+            return fields | {"T": "t", "p": record.price, "s": record.size, "i": i, "tks": side}
+        case "quotes":
+            bid = {"bp": record.bid, "bs": record.bid_size}
+            return fields | bid | {"T": "q", "ap": record.ask, "as": record.ask_size}
+        case "orderbooks":
+            assert isinstance(record, BookUpdate)
+            sides = {"b": [*map(tuple, record.bids)], "a": [*map(tuple, record.asks)]}
+            return fields | sides | {"T": "o", "r": record.reset}
+        case channel:
+            tag = {"bars": "b", "updatedBars": "u", "dailyBars": "d"}[channel]
+            prices = {"o": record.open, "h": record.high, "l": record.low, "c": record.close}
+            traded = {"v": record.volume, "n": record.trades, "vw": record.vwap}
+            return fields | prices | traded | {"T": tag}
+
+
+def as_said(message: dict) -> dict:
+    """Spell a message of the SDK with its time in ns and its levels as pairs."""
+    stamp = message["t"]
+    said = message | {"t": stamp.seconds * 1_000_000_000 + stamp.nanoseconds}
+    if message["T"] == "o":
+        for side in "ba":
+            said[side] = [(level["p"], level["s"]) for level in message[side]]
+        said.setdefault("r", False)
+    return said
+
+
+def test_feed_fails_with_the_reason_when_the_credentials_are_wrong(exchange, feed):
+    server = exchange()
+
+    async def nothing(sink: Sink) -> None:
+        await asyncio.Event().wait()
+
+    async def scenario() -> None:
+        wrong = feed(server.stream, keys=Credentials("demo-key", "wrong"))
+        await asyncio.wait_for(wrong.run(Sink(), asyncio.Event()), 10)
+
+    with pytest.raises(Fatal, match="402 auth failed: authentication failed"):
+        asyncio.run(scenario())
+
+
+def test_feed_records_the_gap_and_goes_on_when_the_connection_is_cut(exchange, feed):
+    server = exchange(speed=60.0)
+
+    async def cut(sink: Sink) -> None:
+        await sink.until(lambda: len(sink.records()) > 20)
+        await fault(server, kind="cut", how="abort")
+        await sink.until(lambda: len(sink.only(Subscribed)) > 1)
+        had = len(sink.records())
+        await sink.until(lambda: len(sink.records()) > had + 20)
+
+    sink = run(feed(server.stream), cut)
+    gap, end = sink.only(GapOpened)
+    [closed] = sink.only(GapClosed)
+    assert gap.cause.startswith("disconnect: ")
+    assert (gap.channels, gap.symbols) == (CHANNELS, ("*",))
+    assert closed.gap == gap
+    assert closed.closed_ns > gap.opened_ns
+    assert end.cause == "stop"
+
+
+def test_feed_holds_off_and_comes_back_when_the_connection_limit_is_reached(exchange, feed):
+    server = exchange(speed=60.0)
+
+    async def limit(sink: Sink) -> None:
+        await fault(server, kind="connect_error", code=406)
+        await sink.until(lambda: bool(sink.only(Subscribed)))
+
+    feeding = feed(server.stream, connection_limit_hold_s=0.3)
+    asyncio.run(fault(server, kind="connect_error", code=406))
+    sink = run(feeding, lambda sink: sink.until(lambda: bool(sink.only(Subscribed))))
+    assert [error.code for error in sink.only(VenueError)] == [406]
+
+
+def test_feed_subscribes_to_more_and_less_when_asked_while_it_runs(exchange, feed):
+    server = exchange(speed=600.0)
+    trades = Subscription(("quotes",), ("BTC/USD",))
+    feeding = feed(server.stream, trades)
+
+    async def change(sink: Sink) -> None:
+        await sink.until(lambda: len(sink.records()) > 5)
+        assert {record.symbol for record in sink.records()} == {"BTC/USD"}
+        more = Subscription(("quotes", "orderbooks"), ("ETH/USD",))
+        feeding.request(Change(add=more, drop=trades))
+        await sink.until(
+            lambda: (
+                {channel_of(r) for r in sink.records() if r.symbol == "ETH/USD"}
+                == {"quotes", "orderbooks"}
+            )
+        )
+        await sink.until(lambda: len(sink.only(Subscribed)) > 1)
+        had = len(sink.records())
+        await sink.until(lambda: len(sink.records()) > had + 20)
+        assert {record.symbol for record in sink.records()[had:]} == {"ETH/USD"}
+
+    sink = run(feeding, change)
+    assert sink.only(Subscribed)[-1] == Subscribed({})
+
+
+def test_feed_gets_a_book_whole_again_when_it_is_renewed(exchange, feed):
+    server = exchange(speed=600.0)
+    books = Subscription(("orderbooks",), ("BTC/USD", "ETH/USD"))
+    feeding = feed(server.stream, books)
+    renewed = Subscription(("orderbooks",), ("BTC/USD",))
+
+    async def renew(sink: Sink) -> None:
+        await sink.until(lambda: len(sink.records()) > 20)
+        had = len(sink.records())
+        feeding.request(Change(renew=renewed))
+        await sink.until(lambda: any(book.reset for book in sink.records()[had:]))
+        await sink.until(lambda: bool(sink.only(GapClosed)))
+
+    sink = run(feeding, renew)
+    [closed] = sink.only(GapClosed)
+    assert closed.gap.cause == "subscription renewed"
+    assert (closed.gap.channels, closed.gap.symbols) == (("orderbooks",), ("BTC/USD",))
+
+
+def test_feed_replaces_the_socket_and_records_the_gap_when_it_is_mute(exchange, feed):
+    server = exchange(speed=60.0)
+
+    async def mute(sink: Sink) -> None:
+        await sink.until(lambda: len(sink.records()) > 20)
+        await fault(server, kind="mute")
+        await sink.until(lambda: len(sink.only(Subscribed)) > 1)
+
+    sink = run(feed(server.stream, silence_s=1.0), mute)
+    gap = sink.only(GapOpened)[0]
+    assert "mute: no data for 1 s" in gap.cause
+
+
+def test_feed_says_what_is_missing_when_the_acknowledgement_is_partial(exchange, feed):
+    server = exchange(speed=60.0)
+    asyncio.run(fault(server, kind="partial_acknowledgement"))
+    sink = run(feed(server.stream), lambda sink: sink.until(lambda: bool(sink.only(GapOpened))))
+    gap = sink.only(GapOpened)[0]
+    assert gap.cause == "partial acknowledgement"
+    assert (gap.channels, gap.symbols) == (("trades",), ("*",))
+
+
+def test_symbol_limit_is_met_by_asking_for_less_or_ends_the_feed_of_the_sdk(exchange, feed):
+    """The SDK sends one request for everything: there is nothing it could ask for instead."""
+    server = exchange(speed=60.0, symbol_limit=3)
+    wanted = Subscription(("trades", "quotes"), ("BTC/USD", "ETH/USD"))
+
+    def meet() -> Sink:
+        return run(
+            feed(server.stream, wanted),
+            lambda sink: sink.until(lambda: bool(sink.only(Subscribed))),
+        )
+
+    if feed is native:
+        sink = meet()
+        assert sink.only(GapOpened)[0].symbols == ("ETH/USD",)
+        assert sink.only(Subscribed)[0].missing == {"quotes": ("ETH/USD",)}
+        return
+
+    async def scenario() -> None:
+        await asyncio.wait_for(feed(server.stream, wanted).run(Sink(), asyncio.Event()), 10)
+
+    with pytest.raises(Fatal, match=r"405 .*: nothing is subscribed; ask for fewer"):
+        asyncio.run(scenario())
