@@ -16,7 +16,15 @@ from constructs import Construct
 from infra.environments import Environment
 from infra.functions import FunctionsStack, deployed
 from infra.security import SecurityStack
-from tradelake.topology import containers, functions, names, stores, streams, workflows
+from tradelake.topology import (
+    containers,
+    functions,
+    metrics,
+    names,
+    stores,
+    streams,
+    workflows,
+)
 
 _MINUTE: Final = cdk.Duration.minutes(1)
 _FIVE_MINUTES: Final = cdk.Duration.minutes(5)
@@ -62,6 +70,9 @@ class MonitoringStack(cdk.Stack):
             self._watch_stream(stream)
         for table in stores.KEY_TABLES:
             self._watch_key_table(table)
+        for alarm in metrics.ALARMS:
+            if environment.ingester_tasks or alarm.metric.component != containers.INGESTER.name:
+                self._watch_metric(alarm)
         if environment.ingester_tasks:
             self._watch_ingester()
         self._watch_workflow(workflows.BACKTESTS)
@@ -82,7 +93,30 @@ class MonitoringStack(cdk.Stack):
         below: bool = False,
     ) -> None:
         """At or above the threshold; ``below``: under it, or silent."""
-        operator = cloudwatch.ComparisonOperator
+        operators = cloudwatch.ComparisonOperator
+        self._raise(
+            name,
+            metric,
+            description,
+            threshold=threshold,
+            periods=periods,
+            operator=operators.LESS_THAN_THRESHOLD
+            if below
+            else operators.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            silence_rings=below,
+        )
+
+    def _raise(
+        self,
+        name: str,
+        metric: cloudwatch.Metric,
+        description: str,
+        *,
+        threshold: float,
+        periods: int,
+        operator: cloudwatch.ComparisonOperator,
+        silence_rings: bool,
+    ) -> None:
         alarm = cloudwatch.Alarm(
             self,
             name,
@@ -91,13 +125,35 @@ class MonitoringStack(cdk.Stack):
             metric=metric,
             threshold=threshold,
             evaluation_periods=periods,
-            comparison_operator=operator.LESS_THAN_THRESHOLD
-            if below
-            else operator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-            treat_missing_data=_BREACHING if below else _NOT_BREACHING,
+            comparison_operator=operator,
+            treat_missing_data=_BREACHING if silence_rings else _NOT_BREACHING,
         )
         alarm.add_alarm_action(actions.SnsAction(self.topic))
         alarm.add_ok_action(actions.SnsAction(self.topic))
+
+    def _watch_metric(self, alarm: metrics.Alarm) -> None:
+        at_most = alarm.when == "at_most"
+        operators = cloudwatch.ComparisonOperator
+        self._raise(
+            alarm.name,
+            cloudwatch.Metric(
+                namespace=metrics.NAMESPACE,
+                metric_name=alarm.metric.name,
+                dimensions_map={
+                    metrics.DIMENSION_COMPONENT: alarm.metric.component,
+                    metrics.DIMENSION_ENVIRONMENT: self._environment.name,
+                },
+                statistic=alarm.statistic,
+                period=_MINUTE,
+            ),
+            alarm.doc,
+            threshold=alarm.threshold,
+            periods=alarm.minutes,
+            operator=operators.LESS_THAN_OR_EQUAL_TO_THRESHOLD
+            if at_most
+            else operators.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            silence_rings=alarm.silence_rings,
+        )
 
     def _watch_function(self, function: functions.Function) -> None:
         def metric(name: str, statistic: str) -> cloudwatch.Metric:
@@ -136,7 +192,7 @@ class MonitoringStack(cdk.Stack):
             )
 
         self._alarm(
-            f"{stream.name}-throttles",
+            f"{stream.name}-stream-throttles",
             metric("WriteProvisionedThroughputExceeded"),
             f"{stream.name} refuses records: add shards",
             periods=2,

@@ -19,6 +19,7 @@ import click
 from tradelake import __version__
 from tradelake.commands import signals
 from tradelake.commands.exchange import exchange
+from tradelake.commands.gaps import backfill, gaps
 from tradelake.commands.lake import sql
 from tradelake.commands.machine import demo, up
 from tradelake.commands.tap import tap
@@ -31,7 +32,7 @@ def cli() -> None:
     """Alpaca crypto market data on AWS: ingest without loss, lake, models, honest backtests."""
 
 
-for _verb in (demo, exchange, sql, tap, up):
+for _verb in (backfill, demo, exchange, gaps, sql, tap, up):
     cli.add_command(_verb)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tradelake.topology import containers, functions, names, stores, streams
+from tradelake.topology import containers, functions, metrics, names, stores, streams
 
 
 def _alarm(templates, environment, name):
@@ -35,7 +35,7 @@ def test_function_behind_its_stream_alarms_after_more_than_its_windows(
 
 @pytest.mark.parametrize("stream", streams.STREAMS, ids=lambda item: item.name)
 def test_stream_alarms_when_it_refuses_records(templates, environment, stream):
-    alarm = _alarm(templates, environment, f"{stream.name}-throttles")
+    alarm = _alarm(templates, environment, f"{stream.name}-stream-throttles")
     assert alarm["MetricName"] == "WriteProvisionedThroughputExceeded"
 
 
@@ -50,6 +50,19 @@ def test_ingester_alarms_when_no_task_runs_and_when_nothing_is_known(templates, 
         "ClusterName": templates.one("AWS::ECS::Cluster").properties["ClusterName"],
         "ServiceName": service["ServiceName"],
     }
+
+
+@pytest.mark.parametrize("declared", metrics.ALARMS, ids=lambda item: item.name)
+def test_declared_alarm_watches_what_the_component_publishes(templates, environment, declared):
+    alarm = _alarm(templates, environment, declared.name)
+    assert (alarm["Namespace"], alarm["MetricName"]) == (metrics.NAMESPACE, declared.metric.name)
+    assert {item["Name"]: item["Value"] for item in alarm["Dimensions"]} == {
+        metrics.DIMENSION_COMPONENT: declared.metric.component,
+        metrics.DIMENSION_ENVIRONMENT: environment,
+    }
+    assert alarm["Threshold"] == declared.threshold
+    expected = "breaching" if declared.silence_rings else "notBreaching"
+    assert alarm["TreatMissingData"] == expected
 
 
 def test_silent_feed_alarms(templates, environment):

@@ -15,7 +15,15 @@ import boto3
 import botocore.exceptions
 
 from tradelake.local.emulator.options import CREDENTIALS, REGION
-from tradelake.topology import containers, functions, names, stores, streams, workflows
+from tradelake.topology import (
+    containers,
+    functions,
+    names,
+    schedules,
+    stores,
+    streams,
+    workflows,
+)
 
 _KEPT: Final = frozenset(
     {
@@ -33,6 +41,10 @@ class Endpoints:
 
     aws: str
     kinesis: str | None
+
+    def variables(self) -> dict[str, str]:
+        """Variables that lead a function's boto3 to the streams; the emulator sets the others."""
+        return {"AWS_ENDPOINT_URL_KINESIS": self.kinesis} if self.kinesis else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +125,7 @@ def provision(plan: Plan) -> Provisioned:
     role = _role(plan)
     bucket_names = {bucket.name: _bucket(plan, bucket) for bucket in stores.BUCKETS}
     _secret(plan)
-    function_arns = {
-        function.name: _function(plan, function, role)
-        for workflow in workflows.WORKFLOWS
-        for function in workflow.functions
-    }
+    function_arns = {function.name: _function(plan, function, role) for function in invoked()}
     queue = _job_queue(plan, role)
     job_definitions = {job.name: _job_definition(plan, job) for job in containers.BATCH_JOBS}
     machine = _state_machine(plan, role, function_arns, queue, job_definitions)
@@ -131,6 +139,12 @@ def provision(plan: Plan) -> Provisioned:
         job_queue=queue,
         job_definitions=job_definitions,
     )
+
+
+def invoked() -> list[functions.Function]:
+    """Functions that are invoked rather than fed by a stream: of workflows and of schedules."""
+    of_workflows = [f for workflow in workflows.WORKFLOWS for f in workflow.functions]
+    return [*of_workflows, *(schedule.function for schedule in schedules.SCHEDULES)]
 
 
 def _unless_there(call: Callable[..., Any], **arguments: object) -> None:
@@ -202,7 +216,9 @@ def _function(plan: Plan, function: functions.Function, role: str) -> str:
         "Handler": f"functions/{function.folder}/handler.handler",
         "Timeout": function.timeout_s,
         "MemorySize": function.memory_mb,
-        "Environment": {"Variables": plan.values(function.environment)},
+        "Environment": {
+            "Variables": {**plan.values(function.environment), **plan.endpoints.variables()}
+        },
     }
     try:
         client.get_function(FunctionName=name)

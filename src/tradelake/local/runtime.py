@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,9 @@ from tradelake.local.emulator.options import CREDENTIALS, REGION
 from tradelake.local.layout import ENVIRONMENT, Layout
 from tradelake.local.processes import Process, Processes
 from tradelake.local.provision import Endpoints, Plan, Provisioned, provision
+from tradelake.local.scheduler import LambdaClient, Scheduler
 from tradelake.topology import containers, functions
+from tradelake.topology.schedules import SCHEDULES, Schedule
 
 _POLL_S: Final = 0.1
 _FUNCTION_NICENESS: Final = 10
@@ -53,6 +55,7 @@ class Runtime:
         self.variables: dict[str, str] = {}
         self.workers: dict[str, Process] = {}
         self._processes = Processes(options.layout.logs.absolute(), options.project_root)
+        self._scheduler: Scheduler | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -80,6 +83,7 @@ class Runtime:
         """
         blamed = isinstance(error, Exception) and not isinstance(error, ConfigError)
         dead = self._processes.culprit() if blamed else None
+        self.stop_schedules(timeout_s=0.0)
         self._processes.close()
         if dead is not None:
             raise Transient(dead.obituary()) from error
@@ -178,6 +182,46 @@ class Runtime:
         """Start the ingester's container entry point as a process."""
         entry = self.options.project_root / "containers" / containers.INGESTER.folder / "main.py"
         return self.start(containers.INGESTER.name, [str(entry)], variables)
+
+    def invoke(
+        self, function: functions.Function, event: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Invoke a function that no stream triggers and return its answer.
+
+        Raises
+        ------
+        Fatal
+            It raised, or took too long.
+        Transient
+            The emulator does not answer.
+        """
+        return self._lambda().invoke(function, event or {})
+
+    def configure(
+        self, variables: Mapping[str, str], among: Sequence[Schedule] = SCHEDULES
+    ) -> None:
+        """Add environment variables to the functions of schedules: a venue's address, say."""
+        for schedule in among:
+            self._lambda().configure(schedule.function, variables)
+
+    def start_schedules(
+        self, every_s: float | None = None, among: Sequence[Schedule] = SCHEDULES
+    ) -> Scheduler:
+        """Run schedules from now on, each at its own interval or ``every_s``."""
+        self.stop_schedules()
+        log = self.layout.logs / "schedules.log"
+        self._scheduler = Scheduler(among, self.invoke, log, every_s=every_s)
+        self._scheduler.start()
+        return self._scheduler
+
+    def stop_schedules(self, timeout_s: float = 60.0) -> None:
+        """Run no schedule any more; wait for the invocations that run."""
+        if self._scheduler is not None:
+            self._scheduler.stop(timeout_s)
+            self._scheduler = None
+
+    def _lambda(self) -> LambdaClient:
+        return LambdaClient(self.variables["AWS_ENDPOINT_URL"], ENVIRONMENT)
 
     def stop(self, process: Process, timeout_s: float = 30.0) -> int:
         """End one process; return its exit code."""
