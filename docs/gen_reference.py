@@ -53,6 +53,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     " tick:100, volume:0.5, dollar:100000; for one symbol volume:BTC/USD=0.5",
     names.ENV_QUOTE_BARS_FROM: "shortest bars made of quotes where there is no trade, or none",
     names.ENV_LATENESS_S: "how long after its end a bar waits for late trades, s",
+    names.ENV_SILENCE_S: "without data for so long a socket counts as mute and is replaced, s",
+    names.ENV_CONNECTION_HOLD_S: "wait after the venue said that we are connected already (406), s",
     names.ENV_HEALTH_PORT: "port of the ingester's health answer; 0: none",
     names.ENV_FINAL_WATERMARK: "`true`: the end of the run is the end of time, close every bar",
     names.ENV_QUALITY_RULES: "thresholds of the quality rules: JSON, or `@` and the path of a file",

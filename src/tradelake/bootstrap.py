@@ -183,9 +183,13 @@ def _wire_feed(settings: IngesterSettings, clock: SystemClock) -> Feed:
 
         return AlpacaSdkFeed(settings.feed_url, credentials, subscription, clock, backoff)
     from tradelake.adapters.alpaca.socket import AlpacaFeed
+    from tradelake.feed.policy import SessionPolicy
     from tradelake.feed.session import Session
 
-    session = Session(credentials, subscription, backoff)
+    policy = SessionPolicy(
+        connection_limit_hold_s=settings.connection_hold_s, silence_s=settings.silence_s
+    )
+    session = Session(credentials, subscription, backoff, policy)
     return AlpacaFeed(settings.feed_url, session, clock)
 
 

@@ -119,6 +119,8 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
     linger_ms: float = msgspec.field(name=names.ENV_LINGER_MS, default=5.0)
     spool_folder: str = msgspec.field(name=names.ENV_SPOOL, default="")
     spool_max_bytes: int = msgspec.field(name=names.ENV_SPOOL_MAX_BYTES, default=4 * 1024**3)
+    silence_s: float = msgspec.field(name=names.ENV_SILENCE_S, default=300.0)
+    connection_hold_s: float = msgspec.field(name=names.ENV_CONNECTION_HOLD_S, default=90.0)
     health_port: int = msgspec.field(name=names.ENV_HEALTH_PORT, default=0)
     final_watermark: bool = msgspec.field(name=names.ENV_FINAL_WATERMARK, default=False)
 
