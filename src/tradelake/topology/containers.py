@@ -58,8 +58,6 @@ INGESTER: Final = Service(
         names.ENV_CHANNELS,
         names.ENV_BUCKETS,
         names.ENV_LINGER_MS,
-        names.ENV_SILENCE_S,
-        names.ENV_CONNECTION_HOLD_S,
         names.ENV_HEALTH_PORT,
     ),
     "keeps Alpaca's websocket open and pushes micro-batches to Kinesis",
