@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradelake.errors import InvalidData
-from tradelake.market.records import BookUpdate, Quote, Trade
+from tradelake.market.records import BookUpdate, Trade
 from tradelake.stream import identities
 from tradelake.stream.aggregation import Aggregator, Rules
 from tradelake.stream.aggregation_state import decode_state, encode_state

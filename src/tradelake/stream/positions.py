@@ -25,9 +25,7 @@ class Positions:
 
     __slots__ = ("forgotten_epoch", "last")
 
-    def __init__(
-        self, last: dict[int, int] | None = None, forgotten_epoch: int = NO_EPOCH
-    ) -> None:
+    def __init__(self, last: dict[int, int] | None = None, forgotten_epoch: int = NO_EPOCH) -> None:
         self.last: dict[int, int] = {} if last is None else last
         self.forgotten_epoch = forgotten_epoch
 

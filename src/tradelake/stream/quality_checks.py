@@ -16,7 +16,16 @@ from typing import Final
 import msgspec
 
 from tradelake.errors import InvalidData
-from tradelake.market.records import Bar, BookUpdate, Level, Quote, Record, Trade
+from tradelake.market.records import (
+    Bar,
+    BookSnapshot,
+    BookUpdate,
+    Instrument,
+    Level,
+    Quote,
+    Record,
+    Trade,
+)
 from tradelake.market.symbols import parse_symbol
 from tradelake.market.timeframes import SECOND_NS, TIMEFRAMES
 from tradelake.stream.thresholds import Thresholds
@@ -45,7 +54,7 @@ class Flag(msgspec.Struct, frozen=True, tag=True):
 
 
 Finding = Reject | Flag
-Timed = Trade | Quote | BookUpdate | Bar
+Timed = Trade | Quote | BookUpdate | Bar | BookSnapshot | Instrument
 Check = Callable[..., Iterator[Finding]]
 
 
@@ -202,6 +211,7 @@ def _bar_counts(bar: Bar, _: Thresholds) -> Iterator[Finding]:
         yield _flag("vwap_outside", "low <= vwap <= high", bar.vwap, bar)
 
 
+TIMED_CHECKS: Final = (_symbol, _time)
 TRADE_CHECKS: Final = (_symbol, _time, _trade_values, _trade_id)
 QUOTE_CHECKS: Final = (_symbol, _time, _quote_values, _quote_sides)
 BOOK_CHECKS: Final = (_symbol, _time, _book_levels, _book_sides)

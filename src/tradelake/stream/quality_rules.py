@@ -8,7 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tradelake.market.channels import BARS, DERIVED, ORDERBOOKS, QUOTES, TRADES, UNKNOWN
+from tradelake.market.channels import (
+    BARS,
+    DERIVED,
+    INSTRUMENTS,
+    ORDERBOOKS,
+    QUOTES,
+    SNAPSHOTS,
+    TRADES,
+    UNKNOWN,
+)
 
 Action = Literal["reject", "flag"]
 Step = Literal["validate", "neighbours", "transform"]
@@ -54,7 +63,9 @@ class Rule:
 
 
 _TICKS: Final = (TRADES, QUOTES, ORDERBOOKS)
-_ALL: Final = (*_TICKS, BARS)
+_BOOKS: Final = (ORDERBOOKS, SNAPSHOTS)
+_PRICED: Final = (*_TICKS, BARS, SNAPSHOTS)
+_ALL: Final = (*_PRICED, INSTRUMENTS)
 
 RULES: Final = (
     Rule("symbol", "reject", "validate", _ALL, "the symbol is not spelt BASE/QUOTE in capitals"),
@@ -66,22 +77,58 @@ RULES: Final = (
         "ts_event or ts_ingest is no time in ns between 2009 and 2100",
     ),
     Rule("future", "flag", "validate", _ALL, "ts_event is well after the receipt", ("future_s",)),
-    Rule("not_finite", "reject", "validate", _ALL, "a number is NaN or infinite"),
-    Rule("too_large", "reject", "validate", _ALL, "a price, size or count is huge", ("largest",)),
-    Rule("price_not_positive", "reject", "validate", _ALL, "a price is 0 or less; a quote's: less"),
-    Rule("negative_size", "reject", "validate", _ALL, "a size, volume, vwap or count is below 0"),
+    Rule("not_finite", "reject", "validate", _PRICED, "a number is NaN or infinite"),
+    Rule(
+        "too_large",
+        "reject",
+        "validate",
+        _PRICED,
+        "a price, size or count is huge",
+        ("largest",),
+    ),
+    Rule(
+        "price_not_positive",
+        "reject",
+        "validate",
+        _PRICED,
+        "a price is 0 or less; a quote's: less",
+    ),
+    Rule(
+        "negative_size",
+        "reject",
+        "validate",
+        _PRICED,
+        "a size, volume, vwap or count is below 0",
+    ),
     Rule("trade_id", "reject", "validate", (TRADES,), "the trade_id needs more than 64 bits"),
     Rule(
         "zero_size",
         "flag",
         "validate",
-        (TRADES, ORDERBOOKS),
-        "a trade, or a level of a book's reset, has size 0",
+        (TRADES, *_BOOKS),
+        "a trade, or a level of a book's reset or snapshot, has size 0",
     ),
     Rule("crossed", "reject", "validate", (QUOTES,), "the bid is above the ask"),
     Rule("locked", "flag", "validate", (QUOTES,), "the bid equals the ask"),
     Rule("one_sided", "flag", "validate", (QUOTES,), "a price is 0: that side is empty"),
-    Rule("crossed_book", "flag", "validate", (ORDERBOOKS,), "a reset's best bid reaches its ask"),
+    Rule(
+        "crossed_book",
+        "flag",
+        "validate",
+        _BOOKS,
+        "the best bid of a reset reaches its ask; a snapshot's did so since the book's last reset",
+    ),
+    Rule("book_order", "reject", "validate", (SNAPSHOTS,), "levels are not best first, each once"),
+    Rule("updates", "reject", "validate", (SNAPSHOTS,), "the count of updates is impossible"),
+    Rule("decimal", "reject", "validate", (INSTRUMENTS,), "a minimum or increment is no decimal"),
+    Rule(
+        "renamed_to",
+        "reject",
+        "validate",
+        (INSTRUMENTS,),
+        "a rename names no symbol that follows, or another event names one",
+    ),
+    Rule("unknown_status", "flag", "validate", (INSTRUMENTS,), "neither active nor inactive"),
     Rule("revision", "reject", "validate", (BARS,), "the revision needs more than 64 bits"),
     Rule("ohlc", "reject", "validate", (BARS,), "low <= open, close <= high does not hold"),
     Rule("timeframe", "reject", "validate", (BARS,), "the timeframe is unknown"),

@@ -197,3 +197,7 @@ def _changed(base: Thresholds, changes: Mapping[str, float | None]) -> Threshold
         for name, value in changes.items()
     }
     return msgspec.structs.replace(base, **whole)
+
+
+DEFAULT_RULES: Final = QualityRules(_Document())
+"""The defaults everywhere."""
