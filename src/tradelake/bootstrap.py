@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tradelake.adapters.system import SystemClock
-    from tradelake.feed.session import Session
     from tradelake.lake.catalog import LakeCatalog
     from tradelake.lake.reader import LakeReader
     from tradelake.lake.writer import IcebergWriter
@@ -33,28 +32,70 @@ if TYPE_CHECKING:
     )
     from tradelake.settings import BackfillSettings, HotSettings, IngesterSettings
     from tradelake.strategies.api import Predictor
+    from tradelake.stream.neighbours import Neighbours
+    from tradelake.stream.thresholds import QualityRules
     from tradelake.usecases.aggregate import Aggregated
     from tradelake.usecases.backfill import Backfilled
     from tradelake.usecases.collect_backtests import CollectedSweep
     from tradelake.usecases.hot import Upserted
     from tradelake.usecases.ingest import Batcher
-    from tradelake.usecases.intake import Intake
+    from tradelake.usecases.intake import Feed, Intake
     from tradelake.usecases.publish import Publisher
     from tradelake.usecases.sweeps import PreparedSweep, RunResult
+    from tradelake.usecases.transform import Transformed
     from tradelake.usecases.validate import Validated
 
 
 def wire_validate(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Validated]:
     """Return the ``validate`` function's work: ticks in, clean and quarantine out."""
     from tradelake.adapters.aws.streams import KinesisWriter
-    from tradelake.settings import StreamSettings, load_settings
+    from tradelake.settings import ValidateSettings, load_settings
     from tradelake.topology import names, streams
     from tradelake.usecases.validate import validate_records
 
-    environment = load_settings(env, StreamSettings).environment
-    clean = KinesisWriter(names.physical(environment, streams.CLEAN.name))
-    quarantine = KinesisWriter(names.physical(environment, streams.QUARANTINE.name))
-    return lambda received: validate_records(received, clean, quarantine)
+    settings = load_settings(env, ValidateSettings)
+    rules = _quality_rules(settings.quality_rules)
+    clean = KinesisWriter(names.physical(settings.environment, streams.CLEAN.name))
+    quarantine = KinesisWriter(names.physical(settings.environment, streams.QUARANTINE.name))
+    return lambda received: validate_records(received, clean, quarantine, rules)
+
+
+def _quality_rules(text: str) -> QualityRules:
+    """Return the thresholds that a setting says: JSON, ``@`` and a file's path, or nothing."""
+    from pathlib import Path
+
+    from tradelake.errors import ConfigError
+    from tradelake.stream.thresholds import load_rules
+
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeError) as error:
+            raise ConfigError(f"quality rules: {text[1:]} cannot be read: {error}") from error
+    return load_rules(text)
+
+
+def wire_neighbours(quality_rules: str, venue: str, *, live: bool) -> Neighbours:
+    """Return the stage that marks what is odd among its neighbours, with a setting's thresholds."""
+    from tradelake.stream.neighbours import Neighbours
+
+    return Neighbours(_quality_rules(quality_rules).of_venue(venue), live=live)
+
+
+def wire_transform(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Transformed]:
+    """Return the ``transform`` function's work: clean in, what users derive from it out."""
+    import time
+
+    from tradelake.adapters.aws.streams import KinesisWriter
+    from tradelake.settings import TransformSettings, load_settings
+    from tradelake.topology import names, streams
+    from tradelake.transforms import load
+    from tradelake.usecases.transform import Transforming
+
+    settings = load_settings(env, TransformSettings)
+    derived = KinesisWriter(names.physical(settings.environment, streams.DERIVED.name))
+    quarantine = KinesisWriter(names.physical(settings.environment, streams.QUARANTINE.name))
+    return Transforming(load(settings.transforms), derived, quarantine, time.monotonic).run
 
 
 def wire_lake_catalog(environment: Mapping[str, str]) -> LakeCatalog:
@@ -144,8 +185,8 @@ def wire_ingester(env: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable
     from tradelake.usecases.intake import run_ingester
 
     settings = load_settings(env, IngesterSettings)
-    intake, publisher, clock = _wire_intake(settings)
-    feed = _wire_feed(settings, clock)
+    feed = _wire_feed(settings)
+    intake, publisher, _ = _wire_intake(settings)
 
     async def run(stop: asyncio.Event) -> None:
         async with observed(
@@ -159,11 +200,12 @@ def wire_ingester(env: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable
     return run
 
 
-def _wire_feed(settings: IngesterSettings, clock: SystemClock) -> Feed:
+def _wire_feed(settings: IngesterSettings) -> Feed:
     import random
     from functools import partial
 
     from tradelake.adapters.aws.secrets import SecretsManager
+    from tradelake.adapters.system import SystemClock
     from tradelake.errors import ConfigError
     from tradelake.feed.backoff import full_jitter
     from tradelake.feed.endpoints import check_location
@@ -178,6 +220,7 @@ def _wire_feed(settings: IngesterSettings, clock: SystemClock) -> Feed:
         raise ConfigError(f"secret {secret_name}: expected the fields key and secret")
     credentials = Credentials(secret["key"], secret["secret"])
     backoff = partial(full_jitter, random.Random())
+    clock = SystemClock()
     if settings.feed_client == "sdk":
         from tradelake.adapters.alpaca.sdk_feed import AlpacaSdkFeed
 

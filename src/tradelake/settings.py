@@ -31,6 +31,20 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True):
     environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
 
 
+class ValidateSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The validate function; ``quality_rules`` is JSON, or ``@`` and the path of a file."""
+
+    environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
+    quality_rules: str = msgspec.field(name=names.ENV_QUALITY_RULES, default="")
+
+
+class TransformSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The transform function; ``transforms`` names modules, comma-separated."""
+
+    environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
+    transforms: str = msgspec.field(name=names.ENV_TRANSFORMS, default="")
+
+
 class BarSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Which bars are built.
 
@@ -123,6 +137,7 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
     connection_hold_s: float = msgspec.field(name=names.ENV_CONNECTION_HOLD_S, default=90.0)
     health_port: int = msgspec.field(name=names.ENV_HEALTH_PORT, default=0)
     final_watermark: bool = msgspec.field(name=names.ENV_FINAL_WATERMARK, default=False)
+    quality_rules: str = msgspec.field(name=names.ENV_QUALITY_RULES, default="")
 
     def __post_init__(self) -> None:
         if self.buckets < 1 or self.linger_ms <= 0 or not 0 <= self.health_port < 65_536:

@@ -79,6 +79,7 @@ VALIDATE: Final = Function(
     ),
     "apply the quality rules; pass on to clean or to quarantine",
     writes_streams=(streams.CLEAN, streams.QUARANTINE),
+    environment=(names.ENV_QUALITY_RULES,),
 )
 AGGREGATE: Final = Function(
     "aggregate",
@@ -118,6 +119,17 @@ DELIVER: Final = Function(
     read_buckets=(stores.LAKE_BUCKET,),
     write_buckets=(stores.LAKE_BUCKET,),
     environment=(names.ENV_CATALOG_URI, names.ENV_WAREHOUSE),
+)
+TRANSFORM: Final = Function(
+    "transform",
+    "transform",
+    "light",
+    512,
+    60,
+    (StreamTrigger(streams.CLEAN, batch_size=200),),
+    "run users' transforms over clean records",
+    writes_streams=(streams.DERIVED, streams.QUARANTINE),
+    environment=(names.ENV_TRANSFORMS,),
 )
 HOT: Final = Function(
     "hot",
@@ -174,4 +186,4 @@ BACKFILL: Final = Function(
     secrets=(names.ALPACA_SECRET,),
 )
 
-FUNCTIONS: Final = (VALIDATE, AGGREGATE, DELIVER, HOT, PREPARE, COLLECT, BACKFILL)
+FUNCTIONS: Final = (VALIDATE, AGGREGATE, TRANSFORM, DELIVER, HOT, PREPARE, COLLECT, BACKFILL)

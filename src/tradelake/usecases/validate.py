@@ -45,6 +45,7 @@ from tradelake.stream.envelope import (
     open_bundle,
 )
 from tradelake.stream.quality import Reject, findings, first_reject
+from tradelake.stream.thresholds import DEFAULT_RULES, QualityRules, SymbolThresholds
 from tradelake.usecases.bundles import Bundles
 from tradelake.usecases.unreadable import unreadable_batch, where_of, whole
 
@@ -76,7 +77,9 @@ class _Divided(msgspec.Struct, frozen=True):
 class _Work:
     """What becomes of an invocation's records, and the counts of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, rules: QualityRules) -> None:
+        self._rules = rules
+        self._of_venue: dict[str, SymbolThresholds] = {}
         self.clean = Bundles()
         self.quarantine = Bundles()
         self.batches = 0
@@ -92,7 +95,9 @@ class _Work:
             self._add_unreadable(received, [Damaged(0, received.data, error)])
             return
         parts = [
-            part if isinstance(part, Damaged) else _Divided(part, *divide_batch(part))
+            part
+            if isinstance(part, Damaged)
+            else _Divided(part, *divide_batch(part, self._thresholds(part.venue)))
             for part in bundle.parts
         ]
         unchanged = [part for part in parts if _is_unchanged(part)]
@@ -116,6 +121,12 @@ class _Work:
             self._add_rejects(part, received, index)
         if damaged:
             self._add_unreadable(received, damaged)
+
+    def _thresholds(self, venue: str) -> SymbolThresholds:
+        found = self._of_venue.get(venue)
+        if found is None:
+            found = self._of_venue[venue] = self._rules.of_venue(venue)
+        return found
 
     def _count(self, part: _Divided) -> None:
         self.batches += 1
@@ -144,7 +155,10 @@ class _Work:
 
 
 def validate_records(
-    received: Sequence[Received], clean: StreamWriter, quarantine: StreamWriter
+    received: Sequence[Received],
+    clean: StreamWriter,
+    quarantine: StreamWriter,
+    rules: QualityRules = DEFAULT_RULES,
 ) -> Validated:
     """Validate records of a stream of raw batches and pass them on; returns counts.
 
@@ -154,8 +168,10 @@ def validate_records(
         As read from the stream; records of equal key in order.
     clean, quarantine : StreamWriter
         Where bundles go, under the key ``str(bucket)``; one put each.
+    rules : QualityRules
+        Thresholds by venue and symbol.
     """
-    work = _Work()
+    work = _Work(rules)
     for record in received:
         work.add(record)
     try:
@@ -174,19 +190,24 @@ def validate_records(
     )
 
 
-def divide_batch(batch: Batch) -> tuple[Batch, Batch, Counter[str]]:
+def divide_batch(
+    batch: Batch, thresholds: SymbolThresholds | None = None
+) -> tuple[Batch, Batch, Counter[str]]:
     """Return what passes, what is rejected, both under the batch's stamp, and flags by rule.
 
     What passes carries the rules that found it odd in ``flags``; it is ``batch`` itself when
     nothing was rejected and no flag is new. The second batch holds one ``Rejected`` for each
-    rejected record; ``position`` is the record's index in ``batch``.
+    rejected record; ``position`` is the record's index in ``batch``. ``thresholds`` are the venue's
+    by symbol; the defaults where none are given.
     """
+    if thresholds is None:
+        thresholds = DEFAULT_RULES.of_venue(batch.venue)
     passed: list[Record] = []
     rejects: list[Record] = []
     flagged: Counter[str] = Counter()
     changed = False
     for position, record in enumerate(batch.records):
-        found = findings(record)
+        found = findings(record, thresholds[record.symbol])
         if not found:
             passed.append(record)
             continue
