@@ -11,7 +11,7 @@ import msgspec
 from tradelake.errors import Transient
 from tradelake.feed.universe import Asset
 from tradelake.market.arrays import BarArrays
-from tradelake.market.records import Bar, Record
+from tradelake.market.records import Bar, Quote, Record, Trade
 from tradelake.stream.envelope import Batch
 from tradelake.topology.tables import Table
 
@@ -208,6 +208,26 @@ class BarSource(Protocol):
         InsufficientData
             There are none.
         """
+        ...
+
+
+class TickSource(Protocol):
+    """Stored records of an interval ``start_ns <= ts_event < end_ns``, each once."""
+
+    def symbols(self, venue: str, start_ns: int, end_ns: int) -> list[str]:
+        """Symbols that traded or were quoted, sorted."""
+        ...
+
+    def trades(self, venue: str, symbol: str, start_ns: int, end_ns: int) -> list[Trade]:
+        """Trades by (ts_event, trade_id)."""
+        ...
+
+    def quotes(self, venue: str, symbol: str, start_ns: int, end_ns: int) -> list[Quote]:
+        """Quotes by (ts_event, occurrence)."""
+        ...
+
+    def bars(self, venue: str, timeframe: str, start_ns: int, end_ns: int) -> list[Bar]:
+        """Every revision of every bar, ours and the venue's, in no order."""
         ...
 
 
