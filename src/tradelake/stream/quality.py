@@ -43,7 +43,7 @@ from tradelake.stream.quality_checks import (
     is_pair,
     run,
 )
-from tradelake.stream.quality_reference import findings_of_instrument, findings_of_snapshot
+from tradelake.stream.quality_reference import findings_of_ours
 from tradelake.stream.thresholds import DEFAULTS, Thresholds
 
 __all__ = ["Finding", "Flag", "Reject", "findings", "first_reject", "with_flags"]
@@ -71,10 +71,8 @@ def findings(record: Record, thresholds: Thresholds = DEFAULTS) -> list[Finding]
         if _is_clean_bar(record, thresholds):
             return []
         return run(BAR_CHECKS, record, thresholds)
-    if isinstance(record, BookSnapshot):
-        return findings_of_snapshot(record, thresholds)
-    if isinstance(record, Instrument):
-        return findings_of_instrument(record, thresholds)
+    if isinstance(record, BookSnapshot | Instrument):
+        return findings_of_ours(record, thresholds)
     if isinstance(record, Unreadable):
         return [Reject("unreadable", record.reason)]
     if isinstance(record, Rejected):

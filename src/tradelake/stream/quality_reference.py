@@ -23,6 +23,15 @@ _DECIMAL: Final = re.compile(r"[0-9]{1,30}(\.[0-9]{1,30})?([eE][-+]?[0-9]{1,3})?
 _SHOWN: Final = 60
 
 
+def findings_of_ours(
+    record: BookSnapshot | Instrument, thresholds: Thresholds = DEFAULTS
+) -> list[Finding]:
+    """Return what is wrong or odd with a snapshot or an instrument."""
+    if isinstance(record, BookSnapshot):
+        return findings_of_snapshot(record, thresholds)
+    return findings_of_instrument(record, thresholds)
+
+
 def findings_of_snapshot(record: BookSnapshot, thresholds: Thresholds = DEFAULTS) -> list[Finding]:
     """Return what is wrong or odd with a snapshot; an empty side is neither."""
     return run((*TIMED_CHECKS, _levels, _order, _sides, _updates), record, thresholds)
