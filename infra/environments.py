@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from tradelake.settings import AggregateSettings, IngesterSettings
+from tradelake.settings import AggregateSettings, IngesterSettings, RebuildSettings
 from tradelake.topology import containers, streams
 
 
@@ -54,13 +54,26 @@ class Environment:
     ingester_cpu, ingester_memory_mb : int
         A size that Fargate knows.
     ingester_tasks : int
-        0 or 1: Alpaca admits one connection an account.
+        One leads, a second one stands by. Alpaca admits one connection an account, so never a
+        second environment with the same keys.
+    spool_max_bytes : int
+        What the ingester may keep on EFS while Kinesis refuses; above it stops reading the feed.
+    quality_rules : str
+        Thresholds of the quality rules as a JSON object; empty: the defaults.
+    transforms : str
+        Modules of users' transforms, separated by commas; empty: none.
+    origin : str
+        Which ingester of the venue, where several divide its symbols; empty for the only one.
     linger_ms : float
         How long a micro-batch may wait for more records.
     bar_timeframes : str
         Timeframes that are aggregated, separated by commas.
+    quote_bars_from : str
+        Shortest timeframe whose bars are made of quotes where there is no trade, or ``none``.
     lateness_s : float
         How long a bar waits for late trades.
+    rebuild_grace_s : float
+        How much later than the lake's watermark a rebuild reckons with trades.
     backtest_max_vcpus : int
         Ceiling of each of the two compute environments (Spot, then on demand); new accounts have
         small Fargate quotas.
@@ -89,10 +102,16 @@ class Environment:
     channels: str = _default(IngesterSettings, "channels")
     ingester_cpu: int = containers.INGESTER.cpu
     ingester_memory_mb: int = containers.INGESTER.memory_mb
-    ingester_tasks: Literal[0, 1] = 1
+    ingester_tasks: Literal[0, 1, 2] = 2
+    spool_max_bytes: int = 20 * 1024**3
+    quality_rules: str = ""
+    transforms: str = ""
+    origin: str = ""
     linger_ms: float = _default(IngesterSettings, "linger_ms")
     bar_timeframes: str = _default(AggregateSettings, "bar_timeframes")
+    quote_bars_from: str = _default(AggregateSettings, "quote_bars_from")
     lateness_s: float = _default(AggregateSettings, "lateness_s")
+    rebuild_grace_s: float = _default(RebuildSettings, "rebuild_grace_s")
     backtest_max_vcpus: int
     backtest_concurrency: int
     tracing: bool = False
@@ -120,6 +139,7 @@ DEV: Final = Environment(
     symbols="BTC/USD,ETH/USD,SOL/USD",
     ingester_cpu=512,
     ingester_memory_mb=1024,
+    ingester_tasks=1,
     backtest_max_vcpus=16,
     backtest_concurrency=16,
 )

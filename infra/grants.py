@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
 from aws_cdk import aws_kinesis as kinesis
 from aws_cdk import aws_kms as kms
@@ -98,6 +99,19 @@ def write_bucket(bucket: s3.IBucket, key: kms.IKey) -> Statements:
         allow(actions, [bucket.arn_for_objects("*")]),
         _use_key(key, "s3", ["Decrypt", "GenerateDataKey"]),
     ]
+
+
+def mount(access_point: efs.AccessPoint, key: kms.IKey) -> Statements:
+    """Mount a file system through one access point, and write to it."""
+    statement = allow(
+        ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
+        [access_point.file_system.file_system_arn],
+    )
+    statement.add_condition(
+        "StringEquals", {"elasticfilesystem:AccessPointArn": access_point.access_point_arn}
+    )
+    actions = ["Decrypt", "GenerateDataKey"]
+    return [statement, _use_key(key, "elasticfilesystem", actions)]
 
 
 def report_failures(bucket: s3.IBucket, key: kms.IKey) -> Statements:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import aws_cdk as cdk
 from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
+from aws_cdk import aws_efs as efs
+from aws_cdk import aws_iam as iam
 from constructs import Construct
 
 from infra import grants
 from infra.environments import Environment
 from infra.logs import log_group
 from infra.packaging import image_context
+from infra.removal import policy
 from infra.security import SecurityStack
 from infra.streams import StreamsStack
 from infra.variables import HEALTH_PORT, chosen
 from tradelake.topology import containers, names
 
+_SPOOL: Final = "spool"
+_NFS: Final = 2049
+_UID: Final = "10001"
+"""Whom the image runs as."""
 _PROBE = (
     "import urllib.request as u;"
     f"u.urlopen('http://127.0.0.1:{HEALTH_PORT}/health', timeout=3).read()"
@@ -26,9 +35,10 @@ class IngesterStack(cdk.Stack):
     """The cluster and the ingester.
 
     It reads the Alpaca secret itself, so that a rotated one is found without a new task definition.
-    Minimum healthy 0 %, maximum 100 %: Alpaca admits one connection an account, so the old task
-    ends before the new one starts. The cluster has no capacity providers: associating them races
-    with ECS's service-linked role in a new account.
+    Alpaca admits one connection an account; a lease sees to that, so a deployment starts the new
+    task first: it stands by until the old one has ended in order. The spool is on EFS, which
+    outlives every task. The cluster has no capacity providers: associating them races with ECS's
+    service-linked role in a new account.
 
     Attributes
     ----------
@@ -67,6 +77,9 @@ class IngesterStack(cdk.Stack):
             allow_all_outbound=False,
         )
         outbound.add_egress_rule(ec2.Peer.any_ipv4(), ec2.Port.tcp(443), "feed and AWS APIs")
+        inside = ec2.Peer.ipv4(vpc.vpc_cidr_block)
+        outbound.add_ingress_rule(inside, ec2.Port.tcp(HEALTH_PORT), "live tap and health")
+        self._spool = self._file_system(vpc, outbound)
         self.service = ecs.FargateService(
             self,
             "Service",
@@ -74,9 +87,9 @@ class IngesterStack(cdk.Stack):
             service_name=names.physical(environment.name, containers.INGESTER.name),
             task_definition=self._task(containers.INGESTER, variables),
             desired_count=environment.ingester_tasks,
-            min_healthy_percent=0,
-            max_healthy_percent=100,
-            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.DISABLED,
+            min_healthy_percent=100,
+            max_healthy_percent=200,
+            availability_zone_rebalancing=ecs.AvailabilityZoneRebalancing.ENABLED,
             circuit_breaker=ecs.DeploymentCircuitBreaker(enable=True, rollback=True),
             vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
             security_groups=[outbound],
@@ -104,6 +117,8 @@ class IngesterStack(cdk.Stack):
             statements += grants.read_secret(
                 self._security.secrets[secret], self._security.secret_key
             )
+        statements += self._evict()
+        statements += grants.mount(self._spool, key)
         task = ecs.FargateTaskDefinition(
             self,
             "Task",
@@ -117,7 +132,17 @@ class IngesterStack(cdk.Stack):
             ),
         )
         folder = f"containers/{service.folder}"
-        task.add_container(
+        task.add_volume(
+            name=_SPOOL,
+            efs_volume_configuration=ecs.EfsVolumeConfiguration(
+                file_system_id=self._spool.file_system.file_system_id,
+                transit_encryption="ENABLED",
+                authorization_config=ecs.AuthorizationConfig(
+                    access_point_id=self._spool.access_point_id, iam="ENABLED"
+                ),
+            ),
+        )
+        container = task.add_container(
             service.name,
             image=ecs.ContainerImage.from_asset(
                 file=f"{folder}/Dockerfile",
@@ -139,4 +164,48 @@ class IngesterStack(cdk.Stack):
             # time to flush what is in memory and to close its gap after SIGTERM
             stop_timeout=cdk.Duration.seconds(60),
         )
+        container.add_mount_points(
+            ecs.MountPoint(source_volume=_SPOOL, container_path=service.spool_path, read_only=False)
+        )
         return task
+
+    def _evict(self) -> list[iam.PolicyStatement]:
+        """End a task of the own cluster whose lease ran out; task ids are not known beforehand."""
+        tasks = self.format_arn(
+            service="ecs",
+            resource="task",
+            resource_name=f"{names.physical(self._environment.name, 'services')}/*",
+        )
+        return [grants.allow(["ecs:StopTask"], [tasks])]
+
+    def _file_system(self, vpc: ec2.IVpc, clients: ec2.SecurityGroup) -> efs.AccessPoint:
+        """Where records wait while Kinesis refuses: files of the ingester's user alone."""
+        key = self._security.data_key
+        guard = ec2.SecurityGroup(
+            self,
+            "SpoolAccess",
+            vpc=vpc,
+            description="NFS from the ingester",
+            allow_all_outbound=False,
+        )
+        guard.add_ingress_rule(clients, ec2.Port.tcp(_NFS), "NFS")
+        clients.add_egress_rule(guard, ec2.Port.tcp(_NFS), "spool")
+        file_system = efs.FileSystem(
+            self,
+            "Spool",
+            vpc=vpc,
+            vpc_subnets=ec2.SubnetSelection(subnet_type=ec2.SubnetType.PRIVATE_WITH_EGRESS),
+            security_group=guard,
+            encrypted=True,
+            kms_key=key,
+            throughput_mode=efs.ThroughputMode.ELASTIC,
+            enable_automatic_backups=False,
+            allow_anonymous_access=False,
+            removal_policy=policy(self._environment),
+        )
+        return file_system.add_access_point(
+            "Ingester",
+            path="/ingester",
+            create_acl=efs.Acl(owner_uid=_UID, owner_gid=_UID, permissions="750"),
+            posix_user=efs.PosixUser(uid=_UID, gid=_UID),
+        )

@@ -18,6 +18,7 @@ import click
 
 from tradelake import __version__
 from tradelake.commands import signals
+from tradelake.commands.capacity import capacity
 from tradelake.commands.exchange import exchange
 from tradelake.commands.gaps import backfill, gaps
 from tradelake.commands.lake import sql
@@ -32,7 +33,7 @@ def cli() -> None:
     """Alpaca crypto market data on AWS: ingest without loss, lake, models, honest backtests."""
 
 
-for _verb in (backfill, demo, exchange, gaps, sql, tap, up):
+for _verb in (backfill, capacity, demo, exchange, gaps, sql, tap, up):
     cli.add_command(_verb)
 
 

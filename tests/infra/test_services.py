@@ -23,13 +23,13 @@ def _variables(pairs):
     return {pair["Name"]: pair["Value"] for pair in pairs}
 
 
-def test_one_ingester_ends_before_the_next_one_starts(templates, environment):
+def test_next_ingester_stands_by_before_the_last_one_ends(templates, environment):
     name = names.physical(environment, containers.INGESTER.name)
     service = templates.one("AWS::ECS::Service", ServiceName=name).properties
-    assert service["DesiredCount"] == 1
+    assert service["DesiredCount"] == SETTINGS[environment].ingester_tasks
     deployment = service["DeploymentConfiguration"]
-    assert deployment["MinimumHealthyPercent"] == 0
-    assert deployment["MaximumPercent"] == 100
+    assert deployment["MinimumHealthyPercent"] == 100
+    assert deployment["MaximumPercent"] == 200
     assert deployment["DeploymentCircuitBreaker"] == {"Enable": True, "Rollback": True}
     assert service["LaunchType"] == "FARGATE"
     network = service["NetworkConfiguration"]["AwsvpcConfiguration"]
@@ -57,6 +57,22 @@ def test_ingester_is_probed_on_its_health_port(templates):
     container = _container(templates)
     port = _variables(container["Environment"])[names.ENV_HEALTH_PORT]
     assert f"127.0.0.1:{port}/health" in container["HealthCheck"]["Command"][-1]
+
+
+def test_ingesters_spool_is_on_a_file_system_that_outlives_its_tasks(templates, environment):
+    container = _container(templates)
+    [mount] = container["MountPoints"]
+    variables = _variables(container["Environment"])
+    assert mount["ContainerPath"] == variables[names.ENV_SPOOL] == containers.INGESTER.spool_path
+    assert mount["ReadOnly"] is False
+    [volume] = templates.one("AWS::ECS::TaskDefinition").properties["Volumes"]
+    assert volume["Name"] == mount["SourceVolume"]
+    placed = volume["EFSVolumeConfiguration"]
+    assert placed["TransitEncryption"] == placed["AuthorizationConfig"]["IAM"] == "ENABLED"
+    system = templates.one("AWS::EFS::FileSystem")
+    assert system.properties["Encrypted"] is True
+    assert system.deletion == ("Retain" if SETTINGS[environment].keep_data else "Delete")
+    assert len(templates.of("AWS::EFS::MountTarget")) == 2
 
 
 def test_ingester_runs_on_arm64(templates):

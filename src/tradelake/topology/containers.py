@@ -12,7 +12,8 @@ from tradelake.topology import names, stores, streams, tables
 class Service:
     """An ECS Fargate service from ``containers/<folder>/main.py``.
 
-    One task; healthy 0 % to 100 %, because the venue allows one connection.
+    Its tasks hold one lease: one leads, the others stand by, and whoever takes over ends a holder
+    that fell silent. ``spool_path`` is where a file system is mounted that outlives every task.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Service:
     secrets: tuple[str, ...]
     environment: tuple[str, ...]
     doc: str
+    spool_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +55,20 @@ INGESTER: Final = Service(
     (names.ALPACA_SECRET,),
     (
         names.ENV_FEED_URL,
+        names.ENV_FEED_CLIENT,
         names.ENV_VENUE,
         names.ENV_SYMBOLS,
         names.ENV_CHANNELS,
         names.ENV_BUCKETS,
         names.ENV_LINGER_MS,
         names.ENV_HEALTH_PORT,
+        names.ENV_SPOOL,
+        names.ENV_SPOOL_MAX_BYTES,
+        names.ENV_QUALITY_RULES,
+        names.ENV_ORIGIN,
     ),
     "keeps Alpaca's websocket open and pushes micro-batches to Kinesis",
+    spool_path="/spool",
 )
 
 BACKTEST: Final = BatchJob(
