@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
+import msgspec
 import pyarrow as pa
 import pytest
 from pyiceberg.io.pyarrow import schema_to_pyarrow
 
-from tradelake.lake.rows import records_to_arrow
+from tradelake.errors import InvalidData
+from tradelake.lake.rows import records_to_arrow, rows_by_batch
 from tradelake.lake.schemas import arrow_schema, iceberg_schema, partition_spec
-from tradelake.market.records import Bar, BookUpdate, Quote, Rejected, Trade
+from tradelake.market.records import (
+    Bar,
+    BookSnapshot,
+    BookUpdate,
+    Derived,
+    Instrument,
+    Quote,
+    Rejected,
+    Trade,
+)
 from tradelake.stream.envelope import Batch
 from tradelake.topology import tables
 from tradelake.topology.tables import TABLES
 
 TS = 1_700_000_000_123_456_789
+TIMES = ("BTC/USD", TS, TS + 1)
+SIDES = ([(1.0, 2.0)], [(3.0, 0.0)])
+PRICES = (1, 2, 0.5, 1.5, 9, 1.2, 3)
 RECORDS = {
-    "trades": Trade("BTC/USD", TS, TS + 1, 7, 1.5, 2.5, "sell"),
-    "quotes": Quote("BTC/USD", TS, TS + 1, 1.0, 2.0, 3.0, 4.0, 1),
-    "books": BookUpdate("BTC/USD", TS, TS + 1, [(1.0, 2.0)], [(3.0, 0.0)], reset=True),
-    "bars": Bar("BTC/USD", TS, TS + 1, 1, 2, 0.5, 1.5, 9, 1.2, 3, "1m", "alpaca", "bars", 5),
-    "quarantine": Rejected("BTC/USD", TS, TS + 1, "trades", "rule", "reason", b"raw", 4),
+    "trades": Trade(*TIMES, 7, 1.5, 2.5, "sell", "spike"),
+    "quotes": Quote(*TIMES, 1.0, 2.0, 3.0, 4.0, 1, "stale"),
+    "books": BookUpdate(*TIMES, *SIDES, reset=True, flags="stale"),
+    "bars": Bar(*TIMES, *PRICES, "1m", "alpaca", "bars", 5, "complete", "off_grid"),
+    "book_snapshots": BookSnapshot(*TIMES, *SIDES, 12, "stale"),
+    "instruments": Instrument(
+        *TIMES, "renamed", "inactive", False, "0.1", "0.01", "0.5", "XBT/USD", "stale"
+    ),
+    "derived": Derived(*TIMES, "spread", "{}", 2, "stale"),
+    "quarantine": Rejected(*TIMES, "trades", "rule", "reason", b"raw", 4),
 }
 
 
@@ -72,6 +91,33 @@ def test_a_record_fills_every_column_of_its_table(name):
     assert (row["lane"], row["epoch"], row["bucket"], row["seq"]) == ("live", 1, 2, 3)
     assert row["ts_event_ns"] == TS
     assert all(row[column.name] is not None for column in table.columns)
+
+
+def test_every_table_that_a_stream_fills_is_filled_here():
+    assert {*RECORDS, tables.TRIALS.name} == {table.name for table in TABLES}
+
+
+def test_rows_keep_their_order_and_the_stamp_of_their_batch_when_kinds_are_mixed():
+    trade, quote = RECORDS["trades"], RECORDS["quotes"]
+    batches = [
+        Batch("live", "us", 1, 2, 3, 0, [quote, trade]),
+        Batch("backfill", "us-1", 4, 5, 6, 0, []),
+        Batch("live", "us-1", 7, 8, 9, 0, [trade, quote, msgspec.structs.replace(trade, price=9)]),
+    ]
+    rows, origin = rows_by_batch(tables.TRADES, batches)
+    assert origin.tolist() == [0, 2, 2]
+    assert rows["price"].to_pylist() == [1.5, 1.5, 9.0]
+    assert rows["venue"].to_pylist() == ["us", "us-1", "us-1"]
+    assert rows["seq"].to_pylist() == [3, 9, 9]
+
+
+@pytest.mark.parametrize(
+    "change", [{"trade_id": 2**63}, {"ts_event": 2**63}, {"ts_event": -(2**70)}]
+)
+def test_a_record_is_refused_when_a_value_exceeds_its_column(change):
+    wrong = msgspec.structs.replace(RECORDS["trades"], **change)
+    with pytest.raises(InvalidData, match=r"columns: trades\."):
+        records_to_arrow(tables.TRADES, [Batch("live", "us", 1, 2, 3, 0, [wrong])])
 
 
 def test_a_bar_is_available_at_its_end_but_not_before_we_have_it():

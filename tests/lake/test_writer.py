@@ -8,10 +8,15 @@ import pytest
 from pyiceberg.exceptions import CommitFailedException
 
 from tradelake.errors import InvalidData
-from tradelake.lake.writer import IcebergWriter, duplicate_key, read_watermarks
+from tradelake.lake.watermarks import MOST_EPOCHS, duplicate_key, read_watermarks
+from tradelake.lake.writer import FOLLOW_NS, STALE_LEADER, IcebergWriter
 from tradelake.market.records import Bar, BookUpdate, Quote, Rejected, Trade
-from tradelake.stream.envelope import Batch
+from tradelake.ports import Received
+from tradelake.stream.envelope import FINAL_WATERMARK, NO_WATERMARK, Batch, Damaged
 from tradelake.topology import tables
+from tradelake.usecases.unreadable import unreadable_batch
+
+T = 1_700_000_000_000_000_000
 
 
 def trade(trade_id, symbol="BTC/USD", ts=None):
@@ -64,13 +69,108 @@ def test_deliver_changes_nothing_when_batches_are_redelivered(catalog):
     assert sorted(rows(catalog, tables.TRADES)["trade_id"].to_pylist()) == [1, 2, 3, 4]
 
 
-def test_deliver_skips_a_stale_epoch_and_accepts_a_new_one_from_seq_zero(catalog):
+def marks_of(catalog, table=tables.TRADES):
+    return read_watermarks(catalog.load(table).properties)
+
+
+def test_deliver_writes_an_older_epochs_batches_once_beside_the_newer_ones(catalog):
     writer = IcebergWriter(catalog)
     writer.deliver("clean", [batch(9, [trade(1)], epoch=2)])
-    stale = writer.deliver("clean", [batch(50, [trade(2)], epoch=1)])
-    fresh = writer.deliver("clean", [batch(0, [trade(3)], epoch=3)])
-    assert (stale["trades"].rows, stale["trades"].skipped_batches) == (0, 1)
-    assert fresh["trades"].rows == 1
+    stale = [batch(50, [trade(2), trade(1)], epoch=1), batch(51, [trade(3)], epoch=1)]
+    late = writer.deliver("clean", stale)["trades"]
+    again = writer.deliver("clean", [*stale, batch(0, [trade(4)], epoch=3)])["trades"]
+    assert (late.rows, late.duplicates, late.skipped_batches) == (2, 1, 0)
+    assert (again.rows, again.duplicates, again.skipped_batches) == (1, 0, 2)
+    mark = marks_of(catalog)["clean/live/us/3"]
+    assert mark.seqs == {1: 51, 2: 9, 3: 0}
+    assert mark.holds(1, 51)
+    assert not mark.holds(1, 52)
+
+
+def book(ts, flags=""):
+    return BookUpdate("BTC/USD", ts, 5, [(99.0, 1.0)], [(101.0, 0.0)], flags=flags)
+
+
+def test_deliver_marks_books_of_an_older_epoch_and_keeps_them(catalog):
+    ts = 1_700_000_000_000_000_000
+    writer = IcebergWriter(catalog)
+    writer.deliver("clean", [batch(0, [book(ts)], epoch=1), batch(0, [book(ts + 1)], epoch=2)])
+    writer.deliver("clean", [batch(1, [book(ts + 2), book(ts + 3, "future"), trade(1)], epoch=1)])
+    writer.deliver("clean", [batch(1, [book(ts + 4)], epoch=2)])
+    kept = {
+        row["ts_event_ns"] - ts: row["flags"] for row in rows(catalog, tables.BOOKS).to_pylist()
+    }
+    assert kept == {0: None, 1: None, 2: STALE_LEADER, 3: f"future,{STALE_LEADER}", 4: None}
+    assert rows(catalog, tables.TRADES)["flags"].to_pylist() == [None]
+
+
+def test_deliver_doubles_nothing_when_the_epoch_of_a_repeat_was_forgotten(catalog):
+    writer = IcebergWriter(catalog)
+    batches = [batch(0, [trade(epoch)], epoch=epoch) for epoch in range(MOST_EPOCHS + 2)]
+    writer.deliver("clean", batches)
+    again = writer.deliver("clean", batches)["trades"]
+    assert (again.rows, again.duplicates, again.skipped_batches) == (0, 2, MOST_EPOCHS)
+    assert len(marks_of(catalog)["clean/live/us/3"].seqs) == MOST_EPOCHS
+
+
+def test_deliver_counts_duplicates_of_ingesters_that_divide_a_venue_apart(catalog):
+    def of(origin, seq, *ids):
+        return Batch("live", "us", 1, 3, seq, 0, [trade(n) for n in ids], origin)
+
+    IcebergWriter(catalog).deliver("clean", [of("", 0, 1, 2), of("b", 0, 2, 3), of("b", 1, 1)])
+    marks = marks_of(catalog)
+    assert (marks["clean/live/us/3"].rows, marks["clean/live/us/3"].duplicates) == (2, {})
+    other = marks["clean/live/us~b/3"]
+    assert (other.rows, other.duplicates) == (1, {duplicate_key("trades", "BTC/USD"): 2})
+    assert other.seqs == {1: 1}
+
+
+def test_the_watermark_says_up_to_which_event_time_the_table_is_whole(catalog):
+    def at(seq, watermark_ns, *records, bucket=3, lane="live"):
+        return Batch(lane, "us", 1, bucket, seq, watermark_ns, list(records))
+
+    writer = IcebergWriter(catalog)
+    writer.deliver("clean", [at(0, 50, trade(1)), at(1, 70), at(0, 60, bucket=4)])
+    marks = marks_of(catalog)
+    assert {source: mark.watermark_ns for source, mark in marks.items()} == {
+        "clean/live/us/3": 70,
+        "clean/live/us/4": 60,
+    }
+    writer.deliver("clean", [at(2, FINAL_WATERMARK, trade(2))])
+    assert marks_of(catalog)["clean/live/us/3"].watermark_ns == 70
+
+
+def test_trades_follow_heartbeats_by_the_minute_and_every_batch_of_the_backfill_lane(catalog):
+    def at(seq, watermark_ns, lane="live"):
+        return Batch(lane, "us", 1, 3, seq, watermark_ns, [])
+
+    writer = IcebergWriter(catalog)
+    writer.deliver("clean", [at(0, T)])
+    snapshots = len(catalog.load(tables.TRADES).snapshots())
+    writer.deliver("clean", [at(1, T + FOLLOW_NS - 1)])
+    assert len(catalog.load(tables.TRADES).snapshots()) == snapshots
+    writer.deliver("clean", [at(2, T + FOLLOW_NS)])
+    writer.deliver("clean", [at(7, NO_WATERMARK, lane="backfill")])
+    marks = marks_of(catalog)
+    assert marks["clean/live/us/3"].watermark_ns == T + FOLLOW_NS
+    assert marks["clean/backfill/us/3"].holds(1, 7)
+    assert len(catalog.load(tables.TRADES).snapshots()) == snapshots + 2
+
+
+def test_rejects_without_a_stamp_keep_no_watermark_and_are_kept_once(catalog):
+    made = [
+        unreadable_batch(Received(str(n << 80), "3", b"?", T), [damaged(index) for index in (0, 4)])
+        for n in (5, 3)
+    ]
+    writer = IcebergWriter(catalog)
+    assert writer.deliver("clean", made)["quarantine"].rows == 4
+    again = writer.deliver("clean", made)["quarantine"]
+    assert (again.rows, again.duplicates) == (0, 4)
+    assert marks_of(catalog, tables.QUARANTINE) == {}
+
+
+def damaged(index):
+    return Damaged(index, b"?", InvalidData("envelope", "no"))
 
 
 def test_deliver_counts_rows_of_known_identity_as_duplicates_when_another_lane_brings_them(catalog):
@@ -100,7 +200,7 @@ def test_deliver_advances_the_watermark_when_every_row_was_a_duplicate(catalog):
     writer.deliver("clean", [batch(0, [trade(1)])])
     writer.deliver("clean", [batch(1, [trade(1)])])
     mark = read_watermarks(catalog.load(tables.TRADES).properties)["clean/live/us/3"]
-    assert mark.position == (1, 1)
+    assert mark.seqs == {1: 1}
     assert writer.deliver("clean", [batch(1, [trade(1)])])["trades"].skipped_batches == 1
 
 
@@ -178,7 +278,7 @@ def test_a_stale_writer_never_moves_a_watermark_back_when_all_its_rows_are_known
     late = IcebergWriter(Overtaken(), pause=lambda _: None)
     assert late.deliver("clean", [batch(1, [trade(1)])])["trades"].skipped_batches == 1
     mark = read_watermarks(catalog.load(tables.TRADES).properties)["clean/live/us/3"]
-    assert mark.position == (1, 2)
+    assert mark.seqs == {1: 2}
     assert mark.duplicates == {duplicate_key("trades", "BTC/USD"): 2}
 
 

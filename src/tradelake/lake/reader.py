@@ -15,7 +15,7 @@ from pyiceberg.table import Table as IcebergTable
 
 from tradelake.errors import ConfigError, InsufficientData
 from tradelake.lake.catalog import LakeCatalog
-from tradelake.lake.writer import Watermark, read_watermarks
+from tradelake.lake.watermarks import Watermark, read_watermarks
 from tradelake.market.arrays import BarArrays
 from tradelake.market.channels import (
     AGGREGATE,

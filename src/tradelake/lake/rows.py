@@ -1,16 +1,23 @@
-"""Turns records into the columns of their lake tables."""
+"""Turns records into the columns of their lake tables, a column at a time.
+
+A row of Python objects for every record would cost more than all the rest of a delivery.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tradelake.errors import InvalidData
-from tradelake.lake.schemas import arrow_schema
+from tradelake.lake.schemas import LEVELS, arrow_schema
 from tradelake.market.channels import HISTORY
 from tradelake.market.records import (
     Bar,
@@ -45,8 +52,15 @@ def table_of(record: Record) -> tables.Table:
         raise InvalidData("table", f"no lake table holds a {type(record).__name__}") from None
 
 
-def to_arrow(table: tables.Table, columns: dict[str, Sequence[Any]]) -> pa.Table:
+def to_arrow(table: tables.Table, columns: dict[str, Any]) -> pa.Table:
     """Return an Arrow table with the columns of ``table``; missing optional columns are null.
+
+    Parameters
+    ----------
+    table : Table
+        Says which columns.
+    columns : dict of str to sequence or pyarrow.Array
+        Values by column, all of one length.
 
     Raises
     ------
@@ -58,13 +72,16 @@ def to_arrow(table: tables.Table, columns: dict[str, Sequence[Any]]) -> pa.Table
     arrays = []
     for field in schema:
         if field.name in columns:
-            values: Sequence[Any] = columns[field.name]
+            values = columns[field.name]
         elif field.nullable:
             values = [None] * count
         else:
             raise InvalidData("columns", f"{table.name}.{field.name} is required and was not given")
         try:
-            arrays.append(pa.array(values, type=field.type))
+            if isinstance(values, pa.Array):
+                arrays.append(values.cast(field.type))
+            else:
+                arrays.append(pa.array(values, type=field.type))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise InvalidData("columns", f"{table.name}.{field.name}: {error}") from error
         if not field.nullable and arrays[-1].null_count:
@@ -72,69 +89,92 @@ def to_arrow(table: tables.Table, columns: dict[str, Sequence[Any]]) -> pa.Table
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def records_to_arrow(table: tables.Table, batches: Iterable[Batch]) -> pa.Table:
-    """Return the rows of ``batches`` that belong to ``table``, in order, with transport stamp."""
-    render = _RENDER[table.name]
-    flagged = "flags" in table.column_names()
-    rows: list[tuple[Any, ...]] = []
+def records_to_arrow(table: tables.Table, batches: Sequence[Batch]) -> pa.Table:
+    """Return the rows of ``batches`` that belong to ``table``, in order, with transport stamp.
+
+    Raises
+    ------
+    InvalidData
+        Rule ``columns``: a value does not fit its column.
+    """
+    return rows_by_batch(table, batches)[0]
+
+
+def rows_by_batch(
+    table: tables.Table, batches: Sequence[Batch]
+) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+    """Return the rows as :func:`records_to_arrow`, and for each the index of its batch.
+
+    Raises
+    ------
+    InvalidData
+        Rule ``columns``: a value does not fit its column.
+    """
+    kind = _KINDS[table.name]
+    records: list[Any] = []
+    counts = []
     for batch in batches:
-        stamp = (batch.lane, batch.epoch, batch.bucket, batch.seq)
-        venue = batch.venue
-        rows.extend(
-            (venue, *render(record), *stamp, getattr(record, "flags", "") or None)
-            if flagged
-            else (venue, *render(record), *stamp)
-            for record in batch.records
-            if _TABLES.get(type(record)) is table
+        before = len(records)
+        records.extend(record for record in batch.records if type(record) is kind)
+        counts.append(len(records) - before)
+    origin = np.repeat(np.arange(len(batches)), counts)
+    columns = {name: make(records) for name, make in _COLUMNS[kind].items()}
+    schema = arrow_schema(table)
+    try:
+        for name in _STAMP:
+            values = pa.array([getattr(batch, name) for batch in batches], schema.field(name).type)
+            columns[name] = values.take(pa.array(origin))
+    except (pa.ArrowInvalid, OverflowError) as error:
+        raise InvalidData("columns", f"{table.name}: the stamp of a batch: {error}") from error
+    return to_arrow(table, columns), origin
+
+
+Column = Callable[[Sequence[Any]], Any]
+"""Makes a column of records, as a sequence or an Arrow array."""
+
+_STAMP: Final = ("venue", "lane", "epoch", "bucket", "seq")
+
+
+def _attribute(name: str) -> Column:
+    get = attrgetter(name)
+    return lambda records: list(map(get, records))
+
+
+def _attributes(*names: str) -> dict[str, Column]:
+    return {name: _attribute(name) for name in names}
+
+
+def _text_or_null(name: str) -> Column:
+    get = attrgetter(name)
+    return lambda records: [get(record) or None for record in records]
+
+
+def _micros(values: Sequence[int]) -> Any:  # noqa: ANN401 - integers, or Arrow's own array
+    """Return microseconds of nanoseconds; as they are where they exceed 64 bits, to be refused."""
+    try:
+        nanos = np.fromiter(values, dtype=np.int64, count=len(values))
+    except OverflowError:
+        return [value // 1000 for value in values]
+    return pa.array(nanos // 1000).cast(pa.timestamp("us", tz="UTC"))
+
+
+def _levels(name: str) -> Column:
+    get = attrgetter(name)
+
+    def column(records: Sequence[Any]) -> pa.Array:
+        sides = list(map(get, records))
+        offsets = np.zeros(len(sides) + 1, dtype=np.int32)
+        np.cumsum([len(side) for side in sides], out=offsets[1:])
+        numbers = chain.from_iterable(chain.from_iterable(sides))
+        flat = np.fromiter(numbers, np.float64, 2 * int(offsets[-1])).reshape(-1, 2)
+        level = LEVELS.value_type
+        values = pa.StructArray.from_arrays(
+            [pa.array(np.ascontiguousarray(flat[:, at])) for at in (0, 1)],
+            fields=[level.field(at) for at in (0, 1)],
         )
-    names = table.column_names()
-    columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
-    return to_arrow(table, dict(zip(names, columns, strict=True)))
+        return pa.ListArray.from_arrays(pa.array(offsets), values, type=LEVELS)
 
-
-def _micros(ts_ns: int) -> int:
-    return ts_ns // 1000
-
-
-def _trade(record: Trade) -> tuple[Any, ...]:
-    return (
-        record.symbol,
-        _micros(record.ts_event),
-        record.ts_event,
-        record.ts_ingest,
-        record.trade_id,
-        record.price,
-        record.size,
-        record.taker_side or None,
-    )
-
-
-def _quote(record: Quote) -> tuple[Any, ...]:
-    return (
-        record.symbol,
-        _micros(record.ts_event),
-        record.ts_event,
-        record.ts_ingest,
-        record.bid,
-        record.bid_size,
-        record.ask,
-        record.ask_size,
-        record.occurrence,
-    )
-
-
-def _book(record: BookUpdate) -> tuple[Any, ...]:
-    return (
-        record.symbol,
-        _micros(record.ts_event),
-        record.ts_event,
-        record.ts_ingest,
-        [{"price": price, "size": size} for price, size in record.bids],
-        [{"price": price, "size": size} for price, size in record.asks],
-        record.reset,
-        content_hash(record),
-        record.occurrence,
-    )
+    return column
 
 
 def content_hash(record: BookUpdate) -> int:
@@ -143,88 +183,66 @@ def content_hash(record: BookUpdate) -> int:
     return int.from_bytes(hashlib.blake2b(body, digest_size=8).digest(), "big", signed=True)
 
 
-def _bar(record: Bar) -> tuple[Any, ...]:
-    return (
-        record.symbol,
-        record.source,
-        record.channel,
-        record.timeframe,
-        _micros(record.ts_event),
-        record.ts_event,
-        _available_ns(record),
-        record.open,
-        record.high,
-        record.low,
-        record.close,
-        record.volume,
-        record.vwap or None,
-        record.trades if record.trades >= 0 else None,
-        record.revision,
-        record.status,
-    )
-
-
 def _available_ns(record: Bar) -> int:
     """A bar may be used when it is over and we have it; history was there at the bar's end."""
     end_ns = bar_over_ns(record.timeframe, record.ts_event, record.ts_ingest)
     return end_ns if record.channel == HISTORY else max(end_ns, record.ts_ingest)
 
 
-def _snapshot(record: BookSnapshot) -> tuple[Any, ...]:
-    return (
-        record.symbol,
-        _micros(record.ts_event),
-        record.ts_event,
-        record.ts_ingest,
-        [{"price": price, "size": size} for price, size in record.bids],
-        [{"price": price, "size": size} for price, size in record.asks],
-        record.updates,
-    )
+def _believable_ns(record: Rejected) -> int:
+    return record.ts_event if record.ts_event > 0 else record.ts_ingest
 
 
-def _instrument(record: Instrument) -> tuple[Any, ...]:
-    return (
-        record.symbol,
-        _micros(record.ts_event),
-        record.ts_event,
-        record.ts_ingest,
-        record.event,
-        record.status,
-        record.tradable,
-        record.min_order_size,
-        record.min_trade_increment,
-        record.price_increment,
-        record.renamed_to or None,
-    )
-
-
-def _derived(record: Derived) -> tuple[Any, ...]:
-    return (
-        record.symbol,
-        _micros(record.ts_event),
-        record.ts_event,
-        record.ts_ingest,
-        record.transform,
-        record.fields,
-        record.ordinal,
-    )
-
-
-def _rejected(record: Rejected) -> tuple[Any, ...]:
-    believable = record.ts_event if record.ts_event > 0 else record.ts_ingest
-    return (
-        record.symbol,
-        record.channel,
-        _micros(believable),
-        believable,
-        record.ts_ingest,
-        record.rule,
-        record.reason,
-        record.raw,
-        record.position,
-    )
-
-
+_TIME: Final[dict[str, Column]] = {
+    "symbol": _attribute("symbol"),
+    "ts_event": lambda records: _micros([record.ts_event for record in records]),
+    "ts_event_ns": _attribute("ts_event"),
+}
+_TICK: Final[dict[str, Column]] = {
+    **_TIME,
+    "ts_ingest_ns": _attribute("ts_ingest"),
+    "flags": _text_or_null("flags"),
+}
+_SIDES: Final[dict[str, Column]] = {"bids": _levels("bids"), "asks": _levels("asks")}
+_COLUMNS: Final[dict[type, dict[str, Column]]] = {
+    Trade: {
+        **_TICK,
+        **_attributes("trade_id", "price", "size"),
+        "taker_side": _text_or_null("taker_side"),
+    },
+    Quote: {**_TICK, **_attributes("bid", "bid_size", "ask", "ask_size", "occurrence")},
+    BookUpdate: {
+        **_TICK,
+        **_SIDES,
+        **_attributes("reset", "occurrence"),
+        "content": lambda records: list(map(content_hash, records)),
+    },
+    Bar: {
+        **_TIME,
+        **_attributes("source", "channel", "timeframe", "open", "high", "low", "close", "volume"),
+        **_attributes("revision", "status"),
+        "ts_available_ns": lambda records: list(map(_available_ns, records)),
+        "vwap": lambda records: [record.vwap or None for record in records],
+        "trades": lambda records: [
+            record.trades if record.trades >= 0 else None for record in records
+        ],
+        "flags": _text_or_null("flags"),
+    },
+    BookSnapshot: {**_TICK, **_SIDES, **_attributes("updates")},
+    Instrument: {
+        **_TICK,
+        **_attributes("event", "status", "tradable"),
+        **_attributes("min_order_size", "min_trade_increment", "price_increment"),
+        "renamed_to": _text_or_null("renamed_to"),
+    },
+    Derived: {**_TICK, **_attributes("transform", "fields", "ordinal")},
+    Rejected: {
+        **_attributes("symbol", "channel", "rule", "reason", "raw", "position"),
+        "ts_event": lambda records: _micros([_believable_ns(record) for record in records]),
+        "ts_event_ns": lambda records: list(map(_believable_ns, records)),
+        "ts_ingest_ns": _attribute("ts_ingest"),
+    },
+}
 _TABLES: Final[dict[type, tables.Table]] = {
     Trade: tables.TRADES,
     Quote: tables.QUOTES,
@@ -235,13 +253,4 @@ _TABLES: Final[dict[type, tables.Table]] = {
     Derived: tables.DERIVED,
     Rejected: tables.QUARANTINE,
 }
-_RENDER: Final[dict[str, Callable[[Any], tuple[Any, ...]]]] = {
-    "trades": _trade,
-    "quotes": _quote,
-    "books": _book,
-    "bars": _bar,
-    "book_snapshots": _snapshot,
-    "instruments": _instrument,
-    "derived": _derived,
-    "quarantine": _rejected,
-}
+_KINDS: Final = {table.name: kind for kind, table in _TABLES.items()}

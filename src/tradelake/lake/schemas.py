@@ -30,7 +30,7 @@ from pyiceberg.types import (
 
 from tradelake.topology.tables import Table
 
-_LEVELS_ARROW: Final = pa.list_(
+LEVELS: Final = pa.list_(
     pa.field(
         "element",
         pa.struct(
@@ -42,6 +42,7 @@ _LEVELS_ARROW: Final = pa.list_(
         nullable=False,
     )
 )
+"""Arrow type of the levels of an order book."""
 _ARROW: Final[dict[str, pa.DataType]] = {
     "string": pa.string(),
     "int32": pa.int32(),
@@ -50,7 +51,7 @@ _ARROW: Final[dict[str, pa.DataType]] = {
     "bool": pa.bool_(),
     "binary": pa.binary(),
     "timestamptz": pa.timestamp("us", tz="UTC"),
-    "levels": _LEVELS_ARROW,
+    "levels": LEVELS,
 }
 _PLAIN: Final[dict[str, IcebergType]] = {
     "string": StringType(),

@@ -1,68 +1,74 @@
 """Appends to the lake exactly once.
 
 Two guards, both inside the commit's own optimistic transaction. *Transport*: per (stream, source) a
-table property holds the last (epoch, seq) whose rows are in the table; it changes in the same
-commit as the rows, so a crash can never separate them (snapshot properties would not survive
-expiry). A commit without new rows makes an empty snapshot all the same: by the snapshot the catalog
-knows, and refuses, a writer that was overtaken. *Identity*: rows that are in the table already are
-left out and counted, which covers backfill that overlaps and appends that are repeated. The
-library's own commit retries are off, because a rebased append would double rows: on conflict the
-table is reloaded and both guards are asked again.
+table property holds, for each epoch, the last seq whose rows are in the table
+(:mod:`tradelake.lake.watermarks`); it changes in the same commit as the rows, so a crash can never
+separate them (snapshot properties would not survive expiry). A commit without new rows makes an
+empty snapshot all the same: by the snapshot the catalog knows, and refuses, a writer that was
+overtaken. *Identity*: rows that are in the table already are left out and counted, which covers
+backfill that overlaps and appends that are repeated. The library's own commit retries are off,
+because a rebased append would double rows: on conflict the table is reloaded and both guards are
+asked again.
+
+An older epoch's batches, a stale leader's or those of a spool that was drained late, are written
+like all others. Order-book updates among them are marked ``STALE_LEADER`` when a newer epoch was
+seen before them: two books, each in its own order, cannot be merged into one.
+
+Watermarks take in every batch of a delivery, those without a row for the table too. The trades
+table, from which bars are rebuilt, follows batches of the clean stream even where there is no trade
+to write: those of the backfill lane always, the others once event time has come ``FOLLOW_NS``
+further.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyiceberg.exceptions import CommitFailedException, CommitStateUnknownException
-from pyiceberg.expressions import And, BooleanExpression, GreaterThanOrEqual, In, LessThanOrEqual
 from pyiceberg.table import Table as IcebergTable
 from sqlalchemy.exc import OperationalError
 
 from tradelake.errors import Transient
 from tradelake.lake.catalog import LakeCatalog
-from tradelake.lake.rows import records_to_arrow, table_of, to_arrow
-from tradelake.market.channels import ORDERBOOKS, QUOTES, TRADES
+from tradelake.lake.duplicates import fresh_rows
+from tradelake.lake.rows import rows_by_batch, table_of, to_arrow
+from tradelake.lake.watermarks import (
+    WATERMARK_PREFIX,
+    Progress,
+    Watermark,
+    duplicate_key,
+    read_watermarks,
+)
+from tradelake.market import channels
+from tradelake.market.timeframes import SECOND_NS
 from tradelake.ports import Delivery
 from tradelake.stream.envelope import Batch
+from tradelake.topology import streams, tables
 from tradelake.topology.tables import TABLES, Table
+from tradelake.usecases.unreadable import has_own_stamp
 
-WATERMARK_PREFIX: Final = "tradelake.watermark."
+STALE_LEADER: Final = "stale_leader"
+"""Flag of order-book rows that came under an older epoch than the newest known of their source."""
+FOLLOW_NS: Final = 60 * SECOND_NS
 _ATTEMPTS: Final = 12
 _BACKOFF_S: Final = 0.05
-
-
-class Watermark(msgspec.Struct, frozen=True):
-    """What a table holds of one source: the last position, and rows and duplicates counted so far.
-
-    ``duplicates`` counts by ``"<channel> <symbol>"`` (see :func:`duplicate_key`).
-    """
-
-    epoch: int = -1
-    seq: int = -1
-    rows: int = 0
-    duplicates: dict[str, int] = {}
-
-    @property
-    def position(self) -> tuple[int, int]:
-        """(epoch, seq) of the last batch with rows in the table."""
-        return (self.epoch, self.seq)
-
-
-def read_watermarks(properties: Mapping[str, str]) -> dict[str, Watermark]:
-    """Return the watermarks in a table's properties by ``stream/source``."""
-    return {
-        key.removeprefix(WATERMARK_PREFIX): msgspec.json.decode(value, type=Watermark)
-        for key, value in properties.items()
-        if key.startswith(WATERMARK_PREFIX)
-    }
+_MARKED: Final = (tables.BOOKS, tables.BOOK_SNAPSHOTS)
+_CHANNEL_OF_TABLE: Final = {
+    tables.TRADES.name: channels.TRADES,
+    tables.QUOTES.name: channels.QUOTES,
+    tables.BOOKS.name: channels.ORDERBOOKS,
+    tables.BOOK_SNAPSHOTS.name: channels.SNAPSHOTS,
+    tables.INSTRUMENTS.name: channels.INSTRUMENTS,
+    tables.DERIVED.name: channels.DERIVED,
+}
 
 
 class IcebergWriter:
@@ -83,8 +89,8 @@ class IcebergWriter:
     def deliver(self, stream: str, batches: Sequence[Batch]) -> dict[str, Delivery]:
         """Append the records of batches read from ``stream``, each to the table of its kind.
 
-        One commit a table. A batch at or before the table's watermark of its source is skipped
-        whole.
+        One commit a table, in the order of the topology. A batch the table's watermark of its
+        source holds is skipped whole.
 
         Raises
         ------
@@ -94,10 +100,11 @@ class IcebergWriter:
             The catalog kept refusing; tables committed before stay and are recognised next time.
         """
         kinds = {table_of(record).name for batch in batches for record in batch.records}
+        follows = stream == streams.CLEAN.name and any(map(has_own_stamp, batches))
         appends = [
             (table, _StreamAppend(table, stream, batches))
             for table in TABLES
-            if table.name in kinds
+            if table.name in kinds or (table is tables.TRADES and follows)
         ]
         return {table.name: self._committed(table, append) for table, append in appends}
 
@@ -130,120 +137,105 @@ class _PlainAppend:
         self._rows = rows
 
     def commit(self, target: IcebergTable) -> Delivery:
-        fresh = without_duplicates(self._table, target, self._rows)
-        if fresh.num_rows:
+        kept = fresh_rows(self._table, target, self._rows)
+        if len(kept):
             with target.transaction() as transaction:
-                transaction.append(fresh)
-        return Delivery(fresh.num_rows, self._rows.num_rows - fresh.num_rows, 0)
+                transaction.append(self._rows.take(pa.array(kept)))
+        return Delivery(len(kept), self._rows.num_rows - len(kept), 0)
 
 
 class _StreamAppend:
+    """All batches of a delivery, as one table sees them."""
+
     def __init__(self, table: Table, stream: str, batches: Sequence[Batch]) -> None:
         self._table = table
-        self._stream = stream
-        self._batches = [
-            batch for batch in batches if any(table_of(record) is table for record in batch.records)
-        ]
-        self._rows = records_to_arrow(table, self._batches)
+        self._batches = batches
+        self._sources = [f"{stream}/{batch.source_key}" for batch in batches]
+        self._rows, self._origin = rows_by_batch(table, batches)
+        self._sizes = np.bincount(self._origin, minlength=len(batches))
 
     def commit(self, target: IcebergTable) -> Delivery:
         marks = read_watermarks(target.properties)
-        positions = {source: mark.position for source, mark in marks.items()}
-        new: list[Batch] = []
-        for batch in self._batches:
-            source = self._source(batch)
-            if batch.position > positions.get(source, (-1, -1)):
-                positions[source] = batch.position
-                new.append(batch)
-        skipped = len(self._batches) - len(new)
-        if not new:
+        progress = {
+            source: Progress(marks.get(source, Watermark()))
+            for source, batch in zip(self._sources, self._batches, strict=True)
+            if has_own_stamp(batch)
+        }
+        new, stale = self._go_through(progress)
+        skipped = int(np.count_nonzero((self._sizes > 0) & ~new))
+        chosen = np.flatnonzero(new[self._origin])
+        if not len(chosen) and not self._has_to_follow(new, progress):
             return Delivery(0, 0, skipped)
-        rows = records_to_arrow(self._table, new) if skipped else self._rows
-        fresh = without_duplicates(self._table, target, rows)
-        properties = self._advanced(marks, positions, new, rows, fresh)
-        with target.transaction() as transaction:
-            transaction.append(fresh)
-            transaction.set_properties(properties)
-        return Delivery(fresh.num_rows, rows.num_rows - fresh.num_rows, skipped)
+        rows = self._rows.take(pa.array(chosen))
+        kept = fresh_rows(self._table, target, rows)
+        fresh = rows.take(pa.array(kept))
+        if self._table in _MARKED:
+            fresh = _marked(fresh, stale[self._origin[chosen[kept]]])
+        properties = self._advanced(progress, rows, self._origin[chosen], kept)
+        if len(kept) or properties:
+            with target.transaction() as transaction:
+                transaction.append(fresh)
+                transaction.set_properties(properties)
+        return Delivery(len(kept), len(chosen) - len(kept), skipped)
 
-    def _source(self, batch: Batch) -> str:
-        return f"{self._stream}/{batch.source_key}"
+    def _go_through(
+        self, progress: Mapping[str, Progress]
+    ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+        """Return which batches are new, and which of an epoch older than one seen before."""
+        new = np.ones(len(self._batches), dtype=bool)
+        stale = np.zeros(len(self._batches), dtype=bool)
+        for at, (source, batch) in enumerate(zip(self._sources, self._batches, strict=True)):
+            known = progress.get(source)
+            if known is not None:
+                stale[at] = known.is_stale(batch)
+                new[at] = known.is_new(batch)
+        return new, stale
+
+    def _has_to_follow(self, new: npt.NDArray[np.bool_], progress: Mapping[str, Progress]) -> bool:
+        if any(self._batches[at].lane == "backfill" for at in np.flatnonzero(new)):
+            return True
+        return any(one.gained_ns() >= FOLLOW_NS for one in progress.values())
 
     def _advanced(
         self,
-        marks: Mapping[str, Watermark],
-        positions: Mapping[str, tuple[int, int]],
-        new: Sequence[Batch],
+        progress: Mapping[str, Progress],
         rows: pa.Table,
-        fresh: pa.Table,
+        origin: npt.NDArray[np.int64],
+        kept: npt.NDArray[np.int64],
     ) -> dict[str, str]:
-        given = _counts(self._table, rows)
-        kept = _counts(self._table, fresh)
-        properties = {}
-        for source in {self._source(batch) for batch in new}:
-            mark = marks.get(source, Watermark())
-            duplicates = dict(mark.duplicates)
-            added = 0
-            for (stamp, key), count in given.items():
-                if source == f"{self._stream}/{stamp}":
-                    stored = kept.get((stamp, key), 0)
-                    added += stored
-                    if count > stored:
-                        duplicates[key] = duplicates.get(key, 0) + count - stored
-            epoch, seq = positions[source]
-            advanced = Watermark(epoch, seq, mark.rows + added, duplicates)
-            properties[WATERMARK_PREFIX + source] = msgspec.json.encode(advanced).decode()
-        return properties
+        """Return the watermarks as properties, with the rows written and left out by source."""
+        written = Counter[str]()
+        sizes = np.bincount(origin[kept], minlength=len(self._batches))
+        for at in np.flatnonzero(sizes):
+            written[self._sources[at]] += int(sizes[at])
+        duplicates: dict[str, Counter[str]] = {}
+        left_out = np.setdiff1d(np.arange(rows.num_rows), kept, assume_unique=True)
+        for at, key in zip(origin[left_out], self._keys(rows, left_out), strict=True):
+            duplicates.setdefault(self._sources[at], Counter())[key] += 1
+        return {
+            WATERMARK_PREFIX + source: msgspec.json.encode(
+                one.advanced(written[source], duplicates.get(source, {}))
+            ).decode()
+            for source, one in progress.items()
+        }
+
+    def _keys(self, rows: pa.Table, indices: npt.NDArray[np.int64]) -> list[str]:
+        """Return under which key each of the rows counts as a duplicate."""
+        chosen = rows.select([name for name in ("symbol", "channel") if name in rows.column_names])
+        chosen = chosen.take(pa.array(indices))
+        symbols = chosen["symbol"].to_pylist()
+        channel = _CHANNEL_OF_TABLE.get(self._table.name)
+        names = chosen["channel"].to_pylist() if channel is None else [channel] * len(symbols)
+        return [duplicate_key(*pair) for pair in zip(names, symbols, strict=True)]
 
 
-_CHANNEL_OF_TABLE: Final = {"trades": TRADES, "quotes": QUOTES, "books": ORDERBOOKS}
-
-
-def duplicate_key(channel: str, symbol: str) -> str:
-    """Key under which a watermark counts duplicates."""
-    return f"{channel} {symbol}"
-
-
-def _counts(table: Table, rows: pa.Table) -> dict[tuple[str, str], int]:
-    by = ["lane", "venue", "bucket", "symbol"]
-    channel = _CHANNEL_OF_TABLE.get(table.name)
-    if channel is None:
-        by.append("channel")
-    counts: dict[tuple[str, str], int] = defaultdict(int)
-    for row in rows.group_by(by).aggregate([([], "count_all")]).to_pylist():
-        stamp = f"{row['lane']}/{row['venue']}/{row['bucket']}"
-        key = duplicate_key(channel or row["channel"], row["symbol"])
-        counts[(stamp, key)] += row["count_all"]
-    return counts
-
-
-def without_duplicates(table: Table, target: IcebergTable, rows: pa.Table) -> pa.Table:
-    """Return ``rows`` without repeats and without those whose identity is in ``target``.
-
-    The first of equal rows is kept and the order stays.
-    """
-    keys = list(table.identity)
-    order = pa.array(range(rows.num_rows), type=pa.int64())
-    numbered = rows.select(keys).append_column("_row", order)
-    first = numbered.group_by(keys, use_threads=False).aggregate([("_row", "min")])
-    if target.current_snapshot() is not None:
-        known = target.scan(
-            row_filter=_may_hold(table, rows), selected_fields=tuple(keys)
-        ).to_arrow()
-        if known.num_rows:
-            known = known.select(keys).cast(first.select(keys).schema)
-            first = first.join(known, keys=keys, join_type="left anti", use_threads=False)
-    if first.num_rows == rows.num_rows:
+def _marked(rows: pa.Table, stale: npt.NDArray[np.bool_]) -> pa.Table:
+    """Return ``rows`` with ``STALE_LEADER`` among the flags of those that are."""
+    if not stale.any():
         return rows
-    return rows.take(first.column("_row_min").sort())
-
-
-def _may_hold(table: Table, rows: pa.Table) -> BooleanExpression:
-    values = rows.column(table.lookup)
-    if pa.types.is_timestamp(values.type):
-        bounds = pc.min_max(values).as_py()
-        low, high = bounds["min"].isoformat(), bounds["max"].isoformat()
-        near = And(GreaterThanOrEqual(table.lookup, low), LessThanOrEqual(table.lookup, high))
-        symbols = pc.unique(rows.column("symbol")).to_pylist()
-        return And(near, In("symbol", symbols)) if len(symbols) <= 200 else near
-    return In(table.lookup, pc.unique(values).to_pylist())
+    flags = [
+        ",".join(sorted({*(flags or "").split(","), STALE_LEADER} - {""})) if is_stale else flags
+        for flags, is_stale in zip(rows["flags"].to_pylist(), stale, strict=True)
+    ]
+    at = rows.schema.get_field_index("flags")
+    return rows.set_column(at, rows.schema.field(at), pa.array(flags, rows.schema.field(at).type))
