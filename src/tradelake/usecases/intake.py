@@ -27,6 +27,7 @@ from tradelake.market.channels import CHANNELS
 from tradelake.market.records import Record, channel_of
 from tradelake.ports import OPEN, Clock, Gap, GapLedger, Stage
 from tradelake.usecases.ingest import Batcher
+from tradelake.usecases.latency import Latencies
 from tradelake.usecases.publish import Publisher
 
 _UNREAD_NS: Final = 1_000_000_000
@@ -52,10 +53,16 @@ class Feed(Protocol):
 
 
 class Percentiles(msgspec.Struct, frozen=True):
-    """Receipt to durable, ms; None before the first record."""
+    """Of a duration, ms; None before the first."""
 
     p50: float | None
     p99: float | None
+    p999: float | None
+
+    @classmethod
+    def of(cls, latencies: Latencies) -> Percentiles:
+        """Return the percentiles of a histogram."""
+        return cls(*(latencies.percentile_ms(share) for share in (0.5, 0.99, 0.999)))
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +85,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     gaps: int
     venue_errors: dict[str, int]
     latency_ms: Percentiles
+    put_ms: Percentiles
 
 
 class Report(Status, frozen=True, kw_only=True):
@@ -263,9 +271,8 @@ class Intake:
             times_full=publisher.times_full,
             gaps=self._gaps,
             venue_errors=dict(self._errors),
-            latency_ms=Percentiles(
-                publisher.latencies.percentile_ms(0.5), publisher.latencies.percentile_ms(0.99)
-            ),
+            latency_ms=Percentiles.of(publisher.latencies),
+            put_ms=Percentiles.of(publisher.puts),
         )
 
     def report(self) -> Report:
@@ -275,7 +282,7 @@ class Intake:
         seconds = max(1e-9, (now_ns - since_ns) / 1e9)
         received, durable = self.received.total(), status.acknowledged_records
         self._reported = (now_ns, received, durable)
-        percentiles = Percentiles(recent.percentile_ms(0.5), recent.percentile_ms(0.99))
+        percentiles = Percentiles.of(recent)
         recent.clear()
         return Report(
             **msgspec.structs.asdict(status),

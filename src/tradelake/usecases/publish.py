@@ -93,6 +93,7 @@ class Publisher:
     ) -> None:
         self.latencies = Latencies()
         self.recent = Latencies()
+        self.puts = Latencies()
         self.acknowledged_batches = 0
         self.acknowledged_records = 0
         self.retries = 0
@@ -239,6 +240,7 @@ class Publisher:
         except Transient as error:
             refusals = [error] * len(parcels)
         now_ns = self._clock.now_ns()
+        self.puts.add(now_ns - started_ns)
         accepted = [p.batch for p, error in zip(parcels, refusals, strict=True) if error is None]
         errors = [error for error in refusals if error is not None]
         self._refused += [
