@@ -161,6 +161,14 @@ def test_slow_client_is_a_gap_when_the_venue_says_so():
     events = session.received(error(407), 3 * S)
     gap = GapOpened(2 * S, WANTED.channels, WANTED.symbols, "slow client (407)")
     assert events == [VenueError(407, "said so"), gap, GapClosed(gap, 3 * S)]
+
+
+def test_session_opens_a_gap_at_an_unreadable_frame_and_closes_it_at_the_next():
+    session = streaming(new_session())
+    gap = GapOpened(1 * S, WANTED.channels, WANTED.symbols, "unreadable frame")
+    assert gap in session.received("[{", 3 * S)
+    assert gap not in session.received("[{", 4 * S)
+    assert GapClosed(gap, 5 * S) in session.received(TRADE, 5 * S)
     assert session.state is State.STREAMING
 
 

@@ -64,7 +64,8 @@ from tradelake.feed.subscription import (
     subscription_request,
 )
 from tradelake.feed.timestamps import SECOND_NS
-from tradelake.market.records import Record, channel_of
+from tradelake.market.channels import UNKNOWN
+from tradelake.market.records import Record, Unreadable, channel_of
 
 
 class State(enum.Enum):
@@ -149,10 +150,21 @@ class Session:
         events: list[Event] = []
         if records:
             events.append(Records(records))
+            events += self._read(records, before_ns, now_ns)
             events += self._spoke(records, now_ns)
         for control in controls:
             events += self._control(control, before_ns, now_ns)
         return events
+
+    def _read(self, records: list[Record], before_ns: int, now_ns: int) -> list[Event]:
+        """Open a gap at a frame that could not be read; the next one that could closes it."""
+        first = records[0]
+        if not (isinstance(first, Unreadable) and first.channel == UNKNOWN):
+            return self._gaps.close(UNKNOWN, now_ns)
+        if self.state is not State.STREAMING:
+            return []
+        since_ns = min(before_ns, now_ns - 1)
+        return self._gaps.open(UNKNOWN, self._wanted.symbols, since_ns, "unreadable frame")
 
     def pong(self, now_ns: int) -> list[Event]:
         """Report a pong frame."""
