@@ -164,7 +164,7 @@ def test_slow_client_is_a_gap_when_the_venue_says_so():
 
 
 def test_session_opens_a_gap_at_an_unreadable_frame_and_closes_it_at_the_next():
-    session = streaming(new_session())
+    session = streaming(S)
     gap = GapOpened(1 * S, WANTED.channels, WANTED.symbols, "unreadable frame")
     assert gap in session.received("[{", 3 * S)
     assert gap not in session.received("[{", 4 * S)
