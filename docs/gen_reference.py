@@ -20,10 +20,9 @@ import msgspec
 
 from tradelake import settings
 from tradelake.cli import cli
-from tradelake.exchange import admin, faults, rest, schemas
+from tradelake.exchange import admin, assets, faults, rest, schemas
 from tradelake.exchange.subscriptions import ERRORS
 from tradelake.features.registry import FEATURE_SETS
-from tradelake.market.timeframes import TIMEFRAMES
 from tradelake.models.training import Hyperparameters
 from tradelake.strategies.library import STRATEGIES
 from tradelake.stream.quality_rules import RULES
@@ -43,6 +42,8 @@ MEANINGS: Final[Mapping[str, str]] = {
     names.ENV_HOT_TOKEN: "token of the hot store where its address names no secret",
     names.ENV_FEED_URL: "websocket of the venue",
     names.ENV_DATA_URL: "base of Alpaca's historical REST, where it is not Alpaca's own",
+    names.ENV_FILL_MARGIN_S: "by how much a gap is widened on both sides when it is filled, s: what"
+    " our clock and the venue's may differ",
     names.ENV_TRADING_URL: "base of Alpaca's trading API, which lists the pairs; unset: paper",
     names.ENV_VENUE: "venue of every record: `us`, `us-1`, `eu-1`",
     names.ENV_SYMBOLS: "pairs, comma-separated; `*` is every symbol",
@@ -51,11 +52,16 @@ MEANINGS: Final[Mapping[str, str]] = {
     names.ENV_LINGER_MS: "how long a record waits for company, ms",
     names.ENV_BAR_TIMEFRAMES: "timeframes to build, comma-separated: times, and event bars as"
     " tick:100, volume:0.5, dollar:100000; for one symbol volume:BTC/USD=0.5",
+    names.ENV_REBUILD_GRACE_S: "how much later than the lake's watermark a rebuild reckons with"
+    " trades, s",
     names.ENV_QUOTE_BARS_FROM: "shortest bars made of quotes where there is no trade, or none",
     names.ENV_LATENESS_S: "how long after its end a bar waits for late trades, s",
     names.ENV_SILENCE_S: "without data for so long a socket counts as mute and is replaced, s",
     names.ENV_CONNECTION_HOLD_S: "wait after the venue said that we are connected already (406), s",
     names.ENV_HEALTH_PORT: "port of the ingester's health answer; 0: none",
+    names.ENV_BOOK_SNAPSHOT_S: "time between two snapshots of a book, s; 0: no books are kept",
+    names.ENV_BOOK_DEPTH: "levels of a snapshot, per side",
+    names.ENV_UNIVERSE_S: "time between two looks at the venue's assets, s; 0: none",
     names.ENV_FINAL_WATERMARK: "`true`: the end of the run is the end of time, close every bar",
     names.ENV_QUALITY_RULES: "thresholds of the quality rules: JSON, or `@` and the path of a file",
     names.ENV_TRANSFORMS: "modules of users' transforms, comma-separated; empty: none",
@@ -305,6 +311,7 @@ def exchange_page() -> str:
     data: Any = None  # routes are only described, never called
     served = [
         *rest.RestEndpoints(data, data).routes(PREFIX),
+        *assets.AssetEndpoints(data, data).routes("/v2", "/_exchange"),
         *admin.AdminEndpoints(data, data, data, data, data).routes("/_exchange"),
     ]
     rows = [("GET", code(PREFIX), "The market-data websocket.")]

@@ -26,6 +26,7 @@ def values(environment: Environment, lake: LakeStack, hot: HotStoreStack | None)
         names.ENV_FEED_CLIENT: FEED_CLIENT,
         names.ENV_DATA_URL: "https://data.alpaca.markets",
         names.ENV_TRADING_URL: "https://paper-api.alpaca.markets",
+        names.ENV_FILL_MARGIN_S: "2",
         names.ENV_VENUE: environment.venue,
         names.ENV_SYMBOLS: environment.symbols,
         names.ENV_CHANNELS: environment.channels,
@@ -35,10 +36,12 @@ def values(environment: Environment, lake: LakeStack, hot: HotStoreStack | None)
         names.ENV_SPOOL: containers.INGESTER.spool_path,
         names.ENV_SPOOL_MAX_BYTES: str(environment.spool_max_bytes),
         names.ENV_QUALITY_RULES: environment.quality_rules,
+        names.ENV_TRANSFORMS: environment.transforms,
         names.ENV_ORIGIN: environment.origin,
         names.ENV_BAR_TIMEFRAMES: environment.bar_timeframes,
         names.ENV_QUOTE_BARS_FROM: environment.quote_bars_from,
         names.ENV_LATENESS_S: str(environment.lateness_s),
+        names.ENV_REBUILD_GRACE_S: str(environment.rebuild_grace_s),
     }
 
 

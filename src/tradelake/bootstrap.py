@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tradelake.adapters.system import SystemClock
+    from tradelake.feed.subscription import Change, Credentials
     from tradelake.lake.catalog import LakeCatalog
+    from tradelake.lake.quarantine import LakeQuarantine
     from tradelake.lake.reader import LakeReader
     from tradelake.lake.writer import IcebergWriter
     from tradelake.ports import (
@@ -40,10 +42,14 @@ if TYPE_CHECKING:
     from tradelake.usecases.hot import Upserted
     from tradelake.usecases.ingest import Batcher
     from tradelake.usecases.intake import Feed, Intake
+    from tradelake.usecases.keep_books import BookKeeper
     from tradelake.usecases.publish import Publisher
+    from tradelake.usecases.rebuild_bars import Maintained, RebuildParts
+    from tradelake.usecases.replay_quarantine import Replay
     from tradelake.usecases.sweeps import PreparedSweep, RunResult
     from tradelake.usecases.transform import Transformed
     from tradelake.usecases.validate import Validated
+    from tradelake.usecases.watch_universe import UniverseWatch
 
 
 def wire_validate(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Validated]:
@@ -80,6 +86,30 @@ def wire_neighbours(quality_rules: str, venue: str, *, live: bool) -> Neighbours
     from tradelake.stream.neighbours import Neighbours
 
     return Neighbours(_quality_rules(quality_rules).of_venue(venue), live=live)
+
+
+def wire_quarantine(environment: Mapping[str, str]) -> LakeQuarantine:
+    """Return quarantine, as the lake holds it."""
+    from tradelake.lake.quarantine import LakeQuarantine
+
+    return LakeQuarantine(wire_lake_catalog(environment))
+
+
+def wire_replay(environment: Mapping[str, str]) -> Replay:
+    """Return what sends quarantined records again that pass today's rules."""
+    from tradelake.adapters.aws.epochs import DynamoEpochs
+    from tradelake.adapters.aws.streams import KinesisWriter
+    from tradelake.settings import ValidateSettings, load_settings
+    from tradelake.topology import names, stores, streams
+    from tradelake.usecases.replay_quarantine import Replay
+
+    settings = load_settings(environment, ValidateSettings)
+    return Replay(
+        wire_quarantine(environment),
+        KinesisWriter(names.physical(settings.environment, streams.BACKFILL.name)),
+        DynamoEpochs(names.physical(settings.environment, stores.LEASES.name)),
+        _quality_rules(settings.quality_rules),
+    )
 
 
 def wire_transform(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Transformed]:
@@ -204,21 +234,14 @@ def _wire_feed(settings: IngesterSettings) -> Feed:
     import random
     from functools import partial
 
-    from tradelake.adapters.aws.secrets import SecretsManager
     from tradelake.adapters.system import SystemClock
-    from tradelake.errors import ConfigError
     from tradelake.feed.backoff import full_jitter
     from tradelake.feed.endpoints import check_location
-    from tradelake.feed.subscription import Credentials, Subscription
-    from tradelake.topology import names
+    from tradelake.feed.subscription import Subscription
 
     check_location(settings.feed_url, settings.venue)
     subscription = Subscription(tuple(settings.channel_list()), tuple(settings.symbol_list()))
-    secret_name = names.physical(settings.environment, names.ALPACA_SECRET)
-    secret = SecretsManager().get(secret_name)
-    if not (secret.get("key") and secret.get("secret")):
-        raise ConfigError(f"secret {secret_name}: expected the fields key and secret")
-    credentials = Credentials(secret["key"], secret["secret"])
+    credentials = _alpaca_credentials(settings.environment)
     backoff = partial(full_jitter, random.Random())
     clock = SystemClock()
     if settings.feed_client == "sdk":
@@ -234,6 +257,62 @@ def _wire_feed(settings: IngesterSettings) -> Feed:
     )
     session = Session(credentials, subscription, backoff, policy)
     return AlpacaFeed(settings.feed_url, session, clock)
+
+
+def _alpaca_credentials(environment: str) -> Credentials:
+    from tradelake.adapters.aws.secrets import SecretsManager
+    from tradelake.errors import ConfigError
+    from tradelake.feed.subscription import Credentials
+    from tradelake.topology import names
+
+    name = names.physical(environment, names.ALPACA_SECRET)
+    secret = SecretsManager().get(name)
+    if not (secret.get("key") and secret.get("secret")):
+        raise ConfigError(f"secret {name}: expected the fields key and secret")
+    return Credentials(secret["key"], secret["secret"])
+
+
+def _wire_books(settings: IngesterSettings, request: Callable[[Change], None]) -> BookKeeper | None:
+    """Return the stage that keeps order books; None where nobody wants or sends any."""
+    from tradelake.feed.subscription import Change, Subscription
+    from tradelake.market.channels import ORDERBOOKS
+    from tradelake.usecases.keep_books import BookKeeper
+
+    if not settings.book_snapshot_s or ORDERBOOKS not in settings.channel_list():
+        return None
+
+    def renew(symbols: tuple[str, ...]) -> None:
+        request(Change(renew=Subscription((ORDERBOOKS,), symbols)))
+
+    interval_ns = max(1, round(settings.book_snapshot_s * 1e9))
+    return BookKeeper(renew, depth=settings.book_depth, interval_ns=interval_ns)
+
+
+def _wire_universe(settings: IngesterSettings) -> UniverseWatch | None:
+    """Return the watch over the venue's assets; None where it is switched off."""
+    import random
+    from functools import partial
+
+    from tradelake.adapters.alpaca.assets import AlpacaAssets
+    from tradelake.adapters.aws.state import DynamoStateStore
+    from tradelake.adapters.system import SystemClock
+    from tradelake.feed.backoff import full_jitter
+    from tradelake.feed.subscription import Subscription
+    from tradelake.topology import names, stores
+    from tradelake.usecases.watch_universe import UniverseWatch
+
+    if not settings.universe_s:
+        return None
+    credentials = _alpaca_credentials(settings.environment)
+    return UniverseWatch(
+        settings.venue,
+        AlpacaAssets(credentials.key, credentials.secret, url=settings.trading_url or None),
+        DynamoStateStore(names.physical(settings.environment, stores.CONSUMER_STATE.name)),
+        SystemClock(),
+        Subscription(tuple(settings.channel_list()), tuple(settings.symbol_list())),
+        partial(full_jitter, random.Random(), first_s=5.0, cap_s=settings.universe_s),
+        every_s=settings.universe_s,
+    )
 
 
 def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemClock]:
@@ -452,6 +531,7 @@ def wire_backfill(
     from tradelake.settings import BackfillSettings
     from tradelake.topology import names, stores, streams
     from tradelake.usecases.backfill import STOP_EARLY_S, BackfillParts, backfill
+    from tradelake.usecases.fill_plan import Margins
 
     settings = load_settings(env, BackfillSettings)
     clock = SystemClock()
@@ -465,11 +545,57 @@ def wire_backfill(
         clock=clock,
         symbols=symbols,
         buckets=settings.buckets,
+        margins=Margins(before_s=settings.fill_margin_s, after_s=settings.fill_margin_s),
+        stages=lambda: (wire_neighbours(settings.quality_rules, settings.venue, live=False),),
     )
 
     def run(left_s: float | None) -> Backfilled:
         left_ns = None if left_s is None else round((left_s - STOP_EARLY_S) * 1e9)
         return backfill(parts, None if left_ns is None else clock.now_ns() + left_ns, only)
+
+    return run
+
+
+def wire_rebuild_parts(env: Mapping[str, str]) -> RebuildParts:
+    """Return what rebuilding bars works with: the lake in, the stream of bars out."""
+    from tradelake.adapters.aws.state import DynamoStateStore
+    from tradelake.adapters.aws.streams import KinesisWriter
+    from tradelake.adapters.system import SystemClock
+    from tradelake.lake.ticks import LakeTicks
+    from tradelake.settings import RebuildSettings
+    from tradelake.stream.aggregation import Rules
+    from tradelake.topology import names, stores, streams
+    from tradelake.usecases.rebuild_bars import RebuildParts
+
+    settings = load_settings(env, RebuildSettings)
+    ticks = LakeTicks(wire_lake_catalog(env))
+    return RebuildParts(
+        venue=settings.venue,
+        ledger=wire_gap_ledger(settings.environment),
+        ticks=ticks,
+        bars=KinesisWriter(names.physical(settings.environment, streams.BARS.name)),
+        states=DynamoStateStore(names.physical(settings.environment, stores.CONSUMER_STATE.name)),
+        clock=SystemClock(),
+        rules=Rules(
+            settings.timeframes(),
+            round(settings.lateness_s * 1e9),
+            quotes_from_ns=settings.quotes_from_ns(),
+        ),
+        is_delivered=ticks.is_delivered,
+        whole_until_ns=ticks.whole_until_ns,
+        buckets=settings.buckets,
+        grace_s=settings.rebuild_grace_s,
+    )
+
+
+def wire_rebuild_bars(env: Mapping[str, str]) -> Callable[[float], Maintained]:
+    """Return the ``rebuild_bars`` function's work: seconds that are left in, what was done out."""
+    from tradelake.usecases.rebuild_bars import maintain_bars
+
+    parts = wire_rebuild_parts(env)
+
+    def run(left_s: float) -> Maintained:
+        return maintain_bars(parts, parts.clock.now_ns() + round(left_s / 2 * 1e9))
 
     return run
 

@@ -86,6 +86,19 @@ class AggregateSettings(BarSettings, frozen=True, kw_only=True):
     """The aggregate function."""
 
 
+class RebuildSettings(BarSettings, frozen=True, kw_only=True):
+    """The rebuild_bars function: which bars, and where the lake is.
+
+    ``rebuild_grace_s``: how much later than the lake's watermark a trade may still come to it.
+    """
+
+    catalog_uri: str = msgspec.field(name=names.ENV_CATALOG_URI)
+    warehouse: str = msgspec.field(name=names.ENV_WAREHOUSE)
+    venue: str = msgspec.field(name=names.ENV_VENUE, default="us")
+    buckets: int = msgspec.field(name=names.ENV_BUCKETS, default=streams.BUCKETS)
+    rebuild_grace_s: float = msgspec.field(name=names.ENV_REBUILD_GRACE_S, default=30.0)
+
+
 class HotSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The hot function.
 
@@ -118,7 +131,8 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The ingester. ``symbols`` and ``channels`` are comma-separated; ``*`` means every symbol.
 
     ``spool_folder`` is where batches wait while the stream refuses, up to ``spool_max_bytes``;
-    empty: they wait in memory only.
+    empty: they wait in memory only. No books are kept with a ``book_snapshot_s`` of 0, and the
+    venue's assets are not watched with a ``universe_s`` of 0.
     """
 
     environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)
@@ -135,6 +149,10 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
     spool_max_bytes: int = msgspec.field(name=names.ENV_SPOOL_MAX_BYTES, default=4 * 1024**3)
     silence_s: float = msgspec.field(name=names.ENV_SILENCE_S, default=300.0)
     connection_hold_s: float = msgspec.field(name=names.ENV_CONNECTION_HOLD_S, default=90.0)
+    book_snapshot_s: float = msgspec.field(name=names.ENV_BOOK_SNAPSHOT_S, default=1.0)
+    book_depth: int = msgspec.field(name=names.ENV_BOOK_DEPTH, default=10)
+    universe_s: float = msgspec.field(name=names.ENV_UNIVERSE_S, default=300.0)
+    trading_url: str = msgspec.field(name=names.ENV_TRADING_URL, default="")
     health_port: int = msgspec.field(name=names.ENV_HEALTH_PORT, default=0)
     final_watermark: bool = msgspec.field(name=names.ENV_FINAL_WATERMARK, default=False)
     quality_rules: str = msgspec.field(name=names.ENV_QUALITY_RULES, default="")
@@ -144,6 +162,12 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(
                 "expected at least one bucket, a linger above 0 ms and a port below 65536; found"
                 f" {self.buckets}, {self.linger_ms:g} and {self.health_port}"
+            )
+        if self.book_snapshot_s < 0 or self.book_depth < 1 or self.universe_s < 0:
+            raise ValueError(
+                "expected snapshots every 0 s or more, of at least one level, and a universe"
+                f" refreshed every 0 s or more; found {self.book_snapshot_s:g}, {self.book_depth}"
+                f" and {self.universe_s:g}"
             )
 
     def symbol_list(self) -> list[str]:
@@ -167,11 +191,16 @@ class BackfillSettings(msgspec.Struct, frozen=True, kw_only=True):
     symbols: str = msgspec.field(name=names.ENV_SYMBOLS, default="*")
     data_url: str = msgspec.field(name=names.ENV_DATA_URL, default="")
     trading_url: str = msgspec.field(name=names.ENV_TRADING_URL, default="")
+    quality_rules: str = msgspec.field(name=names.ENV_QUALITY_RULES, default="")
+    fill_margin_s: float = msgspec.field(name=names.ENV_FILL_MARGIN_S, default=2.0)
     buckets: int = msgspec.field(name=names.ENV_BUCKETS, default=streams.BUCKETS)
 
     def __post_init__(self) -> None:
-        if self.buckets < 1:
-            raise ValueError(f"expected at least one bucket, found {self.buckets}")
+        if self.buckets < 1 or not 0 <= self.fill_margin_s <= 3600:
+            raise ValueError(
+                "expected at least one bucket and a margin of 0 to 3600 s; found"
+                f" {self.buckets} and {self.fill_margin_s:g}"
+            )
 
     def symbol_list(self) -> list[str]:
         """Symbols of gaps of every symbol."""

@@ -181,9 +181,34 @@ BACKFILL: Final = Function(
         names.ENV_SYMBOLS,
         names.ENV_DATA_URL,
         names.ENV_TRADING_URL,
+        names.ENV_FILL_MARGIN_S,
+        names.ENV_QUALITY_RULES,
         names.ENV_BUCKETS,
     ),
     secrets=(names.ALPACA_SECRET,),
 )
+REBUILD: Final = Function(
+    "rebuild_bars",
+    "rebuild_bars",
+    "lake",
+    2048,
+    600,
+    (),
+    "rebuild the bars of filled gaps from the lake; compare minutes with the venue's",
+    writes_streams=(streams.BARS,),
+    key_tables=(stores.CONSUMER_STATE, stores.GAPS),
+    lake_tables=(tables.TRADES, tables.QUOTES, tables.BARS),
+    read_buckets=(stores.LAKE_BUCKET,),
+    environment=(
+        names.ENV_CATALOG_URI,
+        names.ENV_WAREHOUSE,
+        names.ENV_BAR_TIMEFRAMES,
+        names.ENV_QUOTE_BARS_FROM,
+        names.ENV_LATENESS_S,
+        names.ENV_VENUE,
+        names.ENV_BUCKETS,
+        names.ENV_REBUILD_GRACE_S,
+    ),
+)
 
-FUNCTIONS: Final = (VALIDATE, AGGREGATE, TRANSFORM, DELIVER, HOT, PREPARE, COLLECT, BACKFILL)
+FUNCTIONS: Final = (VALIDATE, AGGREGATE, TRANSFORM, DELIVER, HOT, PREPARE, COLLECT, BACKFILL, REBUILD)

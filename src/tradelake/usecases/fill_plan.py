@@ -49,7 +49,7 @@ class Margins:
     late_trades_s: float = 30.0
     updates_s: float = 60.0
     settle_s: float = 5.0
-    settle_bars_s: float = 90.0
+    settle_bars_s: float = 60.0
 
     def settle_of(self, channel: str) -> int:
         """Return how long a channel's history takes to settle, ns."""
@@ -66,7 +66,7 @@ class Margins:
         """
         before_s = self.before_s
         if channel == TRADES:
-            before_s = max(before_s, self.late_trades_s)
+            before_s += self.late_trades_s
         if channel == UPDATED_BARS:
             before_s += self.updates_s
         length_ns = _LENGTHS_NS.get(channel, 0)
