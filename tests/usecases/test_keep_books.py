@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tradelake.market.records import BookSnapshot, BookUpdate, Trade
+from tradelake.market.records import BookSnapshot, BookUpdate, Instrument, Trade
 from tradelake.usecases.keep_books import BookKeeper, RenewalPolicy
 
 SECOND = 1_000_000_000
@@ -152,10 +152,12 @@ def test_books_are_bounded_when_symbols_never_end():
     assert len(snapshots(keeper.process([], T0 + SECOND))) == 3
 
 
-def test_forgotten_symbols_leave_nothing_behind():
+@pytest.mark.parametrize("event", ["delisted", "renamed"])
+def test_a_symbol_leaves_nothing_behind_when_it_is_gone(event):
     keeper = Keeper()
     keeper.process([whole(), crossing()], T0)
-    keeper.forget([BTC, "NO/USD"])
+    gone = Instrument(BTC, T0, T0, event, "inactive", False, "", "", "")
+    assert keeper.process([gone], T0 + 1) == [gone]
     assert keeper.process([], T0 + SECOND) == []
     assert keeper.counts().books == 0
 

@@ -60,6 +60,7 @@ class Ingesting:
         self._process: Process = runtime.start_ingester(
             {
                 names.ENV_FEED_URL: feed,
+                names.ENV_TRADING_URL: exchange_url,
                 names.ENV_HEALTH_PORT: str(self._port),
                 **variables,
             }

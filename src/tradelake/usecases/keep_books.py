@@ -7,13 +7,13 @@ later deltas uncross it: its snapshots go on, flagged ``crossed_book``, and a re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from tradelake.feed.books import Applied, Book
-from tradelake.market.records import BookSnapshot, BookUpdate, Record
+from tradelake.market.records import BookSnapshot, BookUpdate, Instrument, Record
 from tradelake.market.timeframes import SECOND_NS
 
 CROSSED_FLAG: Final = "crossed_book"
@@ -134,6 +134,8 @@ class BookKeeper:
         for record in records:
             if type(record) is BookUpdate:
                 self._apply(record, now_ns)
+            elif type(record) is Instrument and record.event in ("delisted", "renamed"):
+                self._drop(record.symbol)
         if self._broken:
             self._ask(now_ns)
         return [*snapshots, *records] if snapshots else records
@@ -146,11 +148,6 @@ class BookKeeper:
             kept.lacking_ns = None
         self._changed.clear()
         self._broken.clear()
-
-    def forget(self, symbols: Iterable[str]) -> None:
-        """Let go of symbols that will not come any more."""
-        for symbol in symbols:
-            self._drop(symbol)
 
     def top(self, symbol: str, n: int) -> tuple[list[tuple[float, float]], ...] | None:
         """Return bids and asks of a symbol's book, best first; None while it is not whole."""
