@@ -13,12 +13,14 @@ TRIGGERS = [
     for trigger in function.triggers
 ]
 SETTINGS_OF = {
-    functions.VALIDATE: settings.StreamSettings,
+    functions.VALIDATE: settings.ValidateSettings,
+    functions.TRANSFORM: settings.TransformSettings,
     functions.AGGREGATE: settings.AggregateSettings,
     functions.DELIVER: settings.LakeSettings,
     functions.HOT: settings.HotSettings,
     functions.PREPARE: settings.SweepSettings,
     functions.COLLECT: settings.SweepSettings,
+    functions.REBUILD: settings.RebuildSettings,
 }
 
 

@@ -11,11 +11,15 @@ from pyiceberg.exceptions import NoSuchTableError
 from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, LessThan
 
 from tradelake.lake.catalog import LakeCatalog
+from tradelake.lake.reader import LakeReader
 from tradelake.market.channels import HISTORY
 from tradelake.market.records import Bar, Quote, Trade
+from tradelake.ports import Gap
 from tradelake.topology import tables
+from tradelake.topology.streams import CLEAN
 from tradelake.topology.tables import Table
 
+_FILLED: Final = (tables.TRADES, tables.QUOTES, tables.BARS)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TRADE: Final = (
     "symbol",
@@ -69,6 +73,7 @@ class LakeTicks:
 
     def __init__(self, catalog: LakeCatalog) -> None:
         self._catalog = catalog
+        self._reader = LakeReader(catalog)
 
     def symbols(self, venue: str, start_ns: int, end_ns: int) -> list[str]:
         """Return the symbols with a trade or quote at ``start_ns <= ts_event < end_ns``, sorted."""
@@ -83,8 +88,10 @@ class LakeTicks:
         rows = self._rows(tables.TRADES, _TRADE, venue, start_ns, end_ns, symbol)
         by = [("ts_event_ns", "ascending"), ("trade_id", "ascending")]
         return [
-            Trade(*values[:-2], taker_side=values[-2] or "", flags=values[-1] or "")
-            for values in _tuples(rows.sort_by(by), _TRADE)
+            Trade(symbol, ts_event, ts_ingest, trade_id, price, size, side or "", flags or "")
+            for symbol, ts_event, ts_ingest, trade_id, price, size, side, flags in _tuples(
+                rows.sort_by(by), _TRADE
+            )
         ]
 
     def quotes(self, venue: str, symbol: str, start_ns: int, end_ns: int) -> list[Quote]:
@@ -92,8 +99,12 @@ class LakeTicks:
         rows = self._rows(tables.QUOTES, _QUOTE, venue, start_ns, end_ns, symbol)
         by = [("ts_event_ns", "ascending"), ("occurrence", "ascending")]
         return [
-            Quote(*values[:-1], flags=values[-1] or "")
-            for values in _tuples(rows.sort_by(by), _QUOTE)
+            Quote(
+                symbol, ts_event, ts_ingest, bid, bid_size, ask, ask_size, occurrence, flags or ""
+            )
+            for symbol, ts_event, ts_ingest, bid, bid_size, ask, ask_size, occurrence, flags in (
+                _tuples(rows.sort_by(by), _QUOTE)
+            )
         ]
 
     def bars(self, venue: str, timeframe: str, start_ns: int, end_ns: int) -> list[Bar]:
@@ -116,6 +127,30 @@ class LakeTicks:
                 fields["trades"] = -1
             bars.append(Bar(**fields))
         return bars
+
+    def is_delivered(self, gap: Gap) -> bool:
+        """Whether the lake holds the last batch of each bucket that was put to fill a gap.
+
+        Tables are written in their order, trades first: the last batch is in whichever holds it.
+        """
+        marks = [self._reader.watermarks(table) for table in _FILLED]
+        for bucket, seq in gap.fill.last_seq.items():
+            source = f"{CLEAN.name}/backfill/{gap.venue}/{bucket}"
+            if not any(source in one and one[source].holds(gap.fill.epoch, seq) for one in marks):
+                return False
+        return True
+
+    def whole_until_ns(self, venue: str) -> int | None:
+        """Return the event time up to which every live source's trades are here.
+
+        None where there is no source.
+        """
+        prefixes = (f"{CLEAN.name}/live/{venue}/", f"{CLEAN.name}/live/{venue}~")
+        marks = self._reader.watermarks(tables.TRADES).items()
+        return min(
+            (mark.watermark_ns for source, mark in marks if source.startswith(prefixes)),
+            default=None,
+        )
 
     def _rows(
         self,

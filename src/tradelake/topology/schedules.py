@@ -44,4 +44,11 @@ BACKFILL: Final = Schedule(
     "backfill", functions.BACKFILL, 60, "fill the gaps of the ledger whose history has settled"
 )
 
-SCHEDULES: Final = (BACKFILL,)
+REBUILD: Final = Schedule(
+    "rebuild-bars",
+    functions.REBUILD,
+    60,
+    "rebuild the bars of filled gaps; look for minutes in which the venue counts more than we",
+)
+
+SCHEDULES: Final = (BACKFILL, REBUILD)

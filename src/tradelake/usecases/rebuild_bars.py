@@ -39,14 +39,16 @@ from tradelake.stream.aggregation import Rules
 from tradelake.stream.envelope import NO_WATERMARK, Batch
 from tradelake.stream.rebuilding import TimeBars, event_bars_of_day
 from tradelake.usecases.bundles import Bundles
-from tradelake.usecases.cross_check import MINUTE, flagged, venue_minutes
+from tradelake.usecases.cross_check import MINUTE, Checked, cross_check, flagged, venue_minutes
 from tradelake.usecases.fill_plan import MARGINS
 
 CONSUMER: Final = "rebuild_bars"
 ORIGIN: Final = "rebuild"
 """Origin of the batches: their epochs are no ingester's and no backfill's."""
-GRACE_S: Final = 180.0
-"""How long after a bar's end, and after a gap was filled, the lake is taken to be whole."""
+GRACE_S: Final = 30.0
+"""How much later than the lake's watermark a trade may still come to it."""
+PATIENCE_S: Final = 900.0
+"""After this long the lake is taken to be whole: a source that ended must not hold up all."""
 _DAY_NS: Final = TIMEFRAMES["1d"]
 _HOUR_NS: Final = TIMEFRAMES["1h"]
 _BARS_A_BATCH: Final = 1_000
@@ -89,6 +91,13 @@ class Rebuilt(msgspec.Struct, kw_only=True):
     stopped: str = ""
 
 
+class Maintained(msgspec.Struct, kw_only=True):
+    """What one run of the scheduled function did."""
+
+    rebuilt: Rebuilt
+    checked: Checked
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuildParts:
     """What a rebuild works with.
@@ -103,10 +112,12 @@ class RebuildParts:
         Which bars there are.
     is_delivered : callable
         Whether the lake holds what the backfill put for a gap.
+    whole_until_ns : callable
+        Event time up to which the lake has the venue's live trades; None: there is no live source.
     buckets : int
         Symbol buckets.
-    grace_s : float
-        How long after its end a bar's trades may still be on their way to the lake.
+    grace_s, patience_s : float
+        A bar is rebuilt so long after its end by the lake's watermark, or by our clock.
     """
 
     venue: str
@@ -117,8 +128,17 @@ class RebuildParts:
     clock: Clock
     rules: Rules
     is_delivered: Callable[[Gap], bool]
+    whole_until_ns: Callable[[str], int | None]
     buckets: int
     grace_s: float = GRACE_S
+    patience_s: float = PATIENCE_S
+
+
+def maintain_bars(parts: RebuildParts, stop_ns: int | None = None) -> Maintained:
+    """Rebuild the bars of filled gaps, then look for minutes in which ours lack trades."""
+    rebuilt = rebuild_gaps(parts, stop_ns)
+    checked = cross_check(parts.venue, parts.ticks, parts.ledger, parts.clock)
+    return Maintained(rebuilt=rebuilt, checked=checked)
 
 
 def rebuild_gaps(parts: RebuildParts, stop_ns: int | None = None) -> Rebuilt:
@@ -179,8 +199,8 @@ def rebuild(
     past_ns = min(bar_open_ns(end_ns - 1, length) + length, bar_open_ns(latest_ns, length))
     bars: list[Bar] = []
     if event is None:
-        due = {timeframe: (first_ns, past_ns)}
-        bars = _time_bars(parts, symbol, due) if past_ns > first_ns else []
+        for start_ns, past_day_ns in _slices(first_ns, past_ns, _DAY_NS):
+            bars += _time_bars(parts, symbol, {timeframe: (start_ns, past_day_ns)})
     else:
         for day_ns in range(first_ns, past_ns, _DAY_NS):
             trades = parts.ticks.trades(parts.venue, symbol, day_ns, day_ns + _DAY_NS)
@@ -203,7 +223,12 @@ def _is_filled(gap: Gap) -> bool:
 
 
 def _whole_until_ns(parts: RebuildParts) -> int:
-    return parts.clock.now_ns() - round(parts.grace_s * SECOND_NS)
+    now_ns = parts.clock.now_ns()
+    long_ago_ns = now_ns - round(parts.patience_s * SECOND_NS)
+    reached_ns = parts.whole_until_ns(parts.venue)
+    if reached_ns is None:
+        return long_ago_ns
+    return max(long_ago_ns, min(now_ns, reached_ns) - round(parts.grace_s * SECOND_NS))
 
 
 class _GapRebuild:
@@ -299,7 +324,7 @@ def _time_bars(parts: RebuildParts, symbol: str, due: Mapping[str, tuple[int, in
     """Return a symbol's bars; an hour of its ticks is held at a time."""
     lengths = {name: TIMEFRAMES[name] for name in due}
     made = TimeBars(symbol, lengths, parts.rules.quotes_from_ns)
-    hours = list(_hours(*_span(due)))
+    hours = list(_slices(*_span(due), _HOUR_NS))
     for start_ns, end_ns in hours:
         made.add_trades(parts.ticks.trades(parts.venue, symbol, start_ns, end_ns))
     for start_ns, end_ns in hours:
@@ -308,9 +333,9 @@ def _time_bars(parts: RebuildParts, symbol: str, due: Mapping[str, tuple[int, in
     return [bar for name, within in due.items() for bar in made.bars(name, within)]
 
 
-def _hours(start_ns: int, end_ns: int) -> Iterator[tuple[int, int]]:
+def _slices(start_ns: int, end_ns: int, length_ns: int) -> Iterator[tuple[int, int]]:
     while start_ns < end_ns:
-        past_ns = min(bar_open_ns(start_ns, _HOUR_NS) + _HOUR_NS, end_ns)
+        past_ns = min(bar_open_ns(start_ns, length_ns) + length_ns, end_ns)
         yield start_ns, past_ns
         start_ns = past_ns
 
