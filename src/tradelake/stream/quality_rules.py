@@ -64,19 +64,20 @@ class Rule:
 
 _TICKS: Final = (TRADES, QUOTES, ORDERBOOKS)
 _BOOKS: Final = (ORDERBOOKS, SNAPSHOTS)
-_PRICED: Final = (*_TICKS, BARS, SNAPSHOTS)
-_ALL: Final = (*_PRICED, INSTRUMENTS)
+_ALL: Final = (*_TICKS, BARS)
+_PRICED: Final = (*_ALL, SNAPSHOTS)
+_TIMED: Final = (*_PRICED, INSTRUMENTS)
 
 RULES: Final = (
-    Rule("symbol", "reject", "validate", _ALL, "the symbol is not spelt BASE/QUOTE in capitals"),
+    Rule("symbol", "reject", "validate", _TIMED, "the symbol is not spelt BASE/QUOTE in capitals"),
     Rule(
         "timestamp",
         "reject",
         "validate",
-        _ALL,
+        _TIMED,
         "ts_event or ts_ingest is no time in ns between 2009 and 2100",
     ),
-    Rule("future", "flag", "validate", _ALL, "ts_event is well after the receipt", ("future_s",)),
+    Rule("future", "flag", "validate", _TIMED, "ts_event is well after the receipt", ("future_s",)),
     Rule("not_finite", "reject", "validate", _PRICED, "a number is NaN or infinite"),
     Rule(
         "too_large",

@@ -51,11 +51,12 @@ INGESTER: Final = Service(
     1024,
     2048,
     (streams.TICKS,),
-    (stores.LEASES, stores.GAPS),
+    (stores.LEASES, stores.GAPS, stores.CONSUMER_STATE),
     (names.ALPACA_SECRET,),
     (
         names.ENV_FEED_URL,
         names.ENV_FEED_CLIENT,
+        names.ENV_TRADING_URL,
         names.ENV_VENUE,
         names.ENV_SYMBOLS,
         names.ENV_CHANNELS,
