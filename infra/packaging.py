@@ -137,7 +137,12 @@ class LightBundle:
 
 
 def copy_code(target: Path) -> None:
-    """Copy ``src/tradelake`` and the folders of the light functions into the zip's folder."""
+    """Copy ``src/tradelake`` and the folders of the light functions into the zip's folder.
+
+    A folder ``transforms`` of the project, where users keep theirs, is copied too.
+    """
+    if (ROOT / "transforms").is_dir():
+        shutil.copytree(ROOT / "transforms", target / "transforms", ignore=_IGNORED)
     shutil.copytree(ROOT / "src" / "tradelake", target / "tradelake", ignore=_IGNORED)
     folders = {item.folder for item in functions.FUNCTIONS if item.package == "light"}
     for folder in sorted(folders):

@@ -92,7 +92,7 @@ def wire_quarantine(environment: Mapping[str, str]) -> LakeQuarantine:
     """Return quarantine, as the lake holds it."""
     from tradelake.lake.quarantine import LakeQuarantine
 
-    return LakeQuarantine(wire_lake_catalog(environment))
+    return LakeQuarantine(wire_lake_reader(environment))
 
 
 def wire_replay(environment: Mapping[str, str]) -> Replay:

@@ -23,7 +23,9 @@ from tradelake.commands.exchange import exchange
 from tradelake.commands.gaps import backfill, gaps
 from tradelake.commands.lake import sql
 from tradelake.commands.machine import demo, up
+from tradelake.commands.quarantine import quarantine
 from tradelake.commands.tap import tap
+from tradelake.commands.transforms import transforms
 from tradelake.errors import ConfigError, TradelakeError
 
 
@@ -33,7 +35,7 @@ def cli() -> None:
     """Alpaca crypto market data on AWS: ingest without loss, lake, models, honest backtests."""
 
 
-for _verb in (backfill, capacity, demo, exchange, gaps, sql, tap, up):
+for _verb in (backfill, capacity, demo, exchange, gaps, quarantine, sql, tap, transforms, up):
     cli.add_command(_verb)
 
 

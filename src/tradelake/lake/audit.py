@@ -6,6 +6,7 @@ from collections import Counter
 
 import pyarrow as pa
 
+from tradelake.lake.quarantine import LakeQuarantine
 from tradelake.lake.reader import LakeReader
 from tradelake.market.channels import ORDERBOOKS, QUOTES, TRADES
 from tradelake.topology import tables
@@ -64,8 +65,8 @@ class LakeAuditor:
         )
 
     def quarantined(self) -> dict[tuple[str, str], int]:
-        """Rows in quarantine by (channel, symbol)."""
-        return self._counts("SELECT channel, symbol, count(*) AS n FROM quarantine GROUP BY ALL")
+        """Points in quarantine and nowhere else; see :meth:`LakeQuarantine.unstored`."""
+        return LakeQuarantine(self._reader).unstored()
 
     def duplicates(self) -> dict[tuple[str, str], int]:
         """Rows left out as duplicates by (channel, symbol), as the watermarks counted them."""

@@ -71,6 +71,11 @@ class LakeReader:
     def __init__(self, catalog: LakeCatalog) -> None:
         self._catalog = catalog
 
+    @property
+    def catalog(self) -> LakeCatalog:
+        """Where the tables are."""
+        return self._catalog
+
     def bars(
         self,
         symbol: str,

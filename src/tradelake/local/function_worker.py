@@ -242,6 +242,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parse_options(sys.argv[1:] if arguments is None else arguments, os.environ)
         os.nice(options.niceness)
+        # As on Lambda, where functions/ lies in the task's root, which is on the path.
+        sys.path.append(str(options.functions_folder.absolute().parent))
         worker = FunctionWorker(options, lambda: client("kinesis"))
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")

@@ -8,6 +8,7 @@ other interpreter of ``topology`` is ``infra``.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +24,14 @@ from tradelake.local.layout import ENVIRONMENT, Layout
 from tradelake.local.processes import Process, Processes
 from tradelake.local.provision import Endpoints, Plan, Provisioned, provision
 from tradelake.local.scheduler import LambdaClient, Scheduler
-from tradelake.topology import containers, functions
+from tradelake.topology import containers, functions, names
 from tradelake.topology.schedules import SCHEDULES, Schedule
 
 _POLL_S: Final = 0.1
 _FUNCTION_NICENESS: Final = 10
 """On AWS functions have machines of their own; here they yield to the ingester and streams."""
+_ASKED_FOR: Final = (names.ENV_QUALITY_RULES, names.ENV_TRANSFORMS)
+"""What a user may set in the shell; nothing else of it reaches the processes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,11 @@ class Runtime:
             raise Transient(dead.obituary()) from error
 
     def _start(self) -> None:
-        variables = {**self.layout.variables(), **(self.options.extra_variables or {})}
+        variables = {
+            **{name: os.environ[name] for name in _ASKED_FOR if name in os.environ},
+            **self.layout.variables(),
+            **(self.options.extra_variables or {}),
+        }
         streams = self._server(
             "streams",
             {"folder": str(self.layout.streams.absolute()), "port": self.options.kinesis_port},
