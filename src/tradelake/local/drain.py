@@ -52,7 +52,8 @@ def drained(
     """Return what is not drained yet, as text; empty when nothing is left to do.
 
     A function is drained when each of its mappings has dealt with all that was acknowledged before
-    the instant at which every function that writes the mapping's stream was seen drained.
+    the instant at which every function that writes the mapping's stream was seen drained. What
+    no stream triggers writes while it is invoked and at no other time: it is outside.
 
     Parameters
     ----------
@@ -87,7 +88,7 @@ def _waiting_for(
         return "its start"
     for trigger in function.triggers:
         stream = trigger.stream
-        writers = [f for f in functions.FUNCTIONS if stream in f.writes_streams]
+        writers = [f for f in functions.FUNCTIONS if f.triggers and stream in f.writes_streams]
         if any(writer.name not in seen for writer in writers):
             return f"{stream.name} (still written)"
         after_ns = max([since_ns, *(seen[writer.name] for writer in writers)])
