@@ -14,6 +14,7 @@ from tradelake.local.exchange_client import ExchangeClient
 from tradelake.local.ingesting import Ingesting
 from tradelake.local.layout import Layout
 from tradelake.local.runtime import Runtime, RuntimeOptions
+from tradelake.topology import names
 
 _WATCH_S = 0.5
 
@@ -69,6 +70,8 @@ def _play(runtime: Runtime, options: UpOptions, console: Console) -> None:
         "exchange", ["-m", "tradelake.cli", "exchange", *source, "--speed", "1", "--start", "told"]
     )
     url = str(process.wait_ready(120.0)["url"])
+    runtime.configure({names.ENV_DATA_URL: url, names.ENV_TRADING_URL: url})
+    runtime.start_schedules()
     Ingesting(runtime, url, {}).wait_subscribed()
     exchange = ExchangeClient(url)
     exchange.start()
