@@ -72,9 +72,9 @@ def _run(scenario: Scenario, market: Sequence[str], root: Path) -> Result:
         world.wait_played()
         world.ingester.settle()
         proof.update(scenario.prove(world))
+        world.recover()
         world.ingester.stop()
         world.drain()
-        world.recover()
         result = judge(world, scenario.name)
         result.proof = proof
         missing = [name for name, count in proof.items() if count <= 0]

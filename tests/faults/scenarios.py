@@ -279,6 +279,7 @@ SCENARIOS: Final = (
         _errors(406),
         live_s=40.0,
         market=("--unclean-hold", "12"),
+        variables={names.ENV_CONNECTION_HOLD_S: "8"},
     ),
     Scenario(
         "slow-client-407",

@@ -12,7 +12,6 @@ from tests.faults.reconcile import (
     since_first_subscription,
     totals,
 )
-
 from tradelake.exchange.journal import Journal, Kind, Outcome, Publication, read_journal
 from tradelake.market.records import Bar, BookUpdate, Quote, Trade
 from tradelake.ports import OPEN, Gap
@@ -42,6 +41,7 @@ def market():
 
 
 CHANNELS = ["trades", "quotes", "quotes", "orderbooks", "orderbooks", "bars", "updatedBars"]
+EVERY = tuple(dict.fromkeys(CHANNELS))
 
 
 def published(outcome=Outcome.DELIVERED):
@@ -62,7 +62,7 @@ def stored(publications):
     return {identity: 1 for identity, _ in identified(publications)}
 
 
-def gap(opened_ns, closed_ns=OPEN, channels=tuple(dict.fromkeys(CHANNELS)), symbols=("*",)):
+def gap(opened_ns, closed_ns=OPEN, channels=EVERY, symbols=("*",)):
     return Gap("us", opened_ns, closed_ns, channels, symbols, "a test")
 
 

@@ -25,11 +25,11 @@ from tradelake.local.layout import ENVIRONMENT, Layout
 from tradelake.local.processes import Process
 from tradelake.local.runtime import Runtime, RuntimeOptions
 from tradelake.ports import Gap
-from tradelake.topology import names
+from tradelake.topology import functions, names
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 TIMEFRAMES: Final = ("1s", "1m")
-_POLL_S: Final = 0.1
+_POLL_S: Final = 0.2
 
 
 def wait_for(what: str, ready: Callable[[], object], timeout_s: float = 60.0) -> None:
@@ -152,6 +152,8 @@ class World:
                     names.ENV_FINAL_WATERMARK: "true",
                     names.ENV_BAR_TIMEFRAMES: ",".join(TIMEFRAMES),
                     names.ENV_DATA_URL: self._url,
+                    names.ENV_TRADING_URL: self._url,
+                    names.ENV_REBUILD_GRACE_S: "5",
                 },
             )
         )
@@ -163,6 +165,9 @@ class World:
         """Return the settings of an ingester on the world's exchange."""
         return {
             names.ENV_FEED_URL: f"ws://127.0.0.1:{self._port}/v1beta3/crypto/us",
+            names.ENV_SILENCE_S: "5",
+            names.ENV_CONNECTION_HOLD_S: "2",
+            names.ENV_SPOOL: str((self.layout.root / "spool").absolute()),
             **more,
         }
 
@@ -254,8 +259,29 @@ class World:
         self.runtime.drain(lambda: None)
 
     def recover(self) -> None:
-        """Fill the gaps of the ledger over REST and rebuild the bars that overlap them."""
-        self.drain()
+        """Fill the gaps of the ledger over REST and rebuild the bars that overlap them.
+
+        The ingester still runs: its heartbeats say that the lake is whole up to the present.
+
+        Raises
+        ------
+        Transient
+            History did not settle in time, or a run was stopped.
+        """
+
+        def filled() -> bool:
+            self.runtime.check()
+            answer = self.runtime.invoke(functions.BACKFILL)
+            return not (answer["open"] or answer["settling"] or answer["stopped"])
+
+        def rebuilt() -> bool:
+            self.runtime.check()
+            answer = self.runtime.invoke(functions.REBUILD)["rebuilt"]
+            return not any(answer[name] for name in ("unfilled", "waiting", "stopped", "lost"))
+
+        if self.gaps():
+            wait_for("the gaps to be filled", filled, 200.0)
+            wait_for("the bars of the gaps to be rebuilt", rebuilt, 200.0)
 
     def gaps(self) -> list[Gap]:
         """Return the gap ledger."""
