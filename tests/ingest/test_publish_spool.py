@@ -48,6 +48,14 @@ class Run:
             await run_ingester(feed, self.intake, self.publisher, asyncio.Event(), **options)
 
 
+async def until(done: Callable[[], bool]) -> None:
+    for _ in range(20_000):
+        if done():
+            return
+        await asyncio.sleep(0.001)
+    raise AssertionError("it never was so")
+
+
 class Steps:
     """A feed that takes steps: frames of records, or waiting until something is so."""
 
@@ -57,8 +65,7 @@ class Steps:
     async def run(self, intake: Intake, stop: asyncio.Event) -> None:
         for step in self._steps:
             if callable(step):
-                while not step():
-                    await asyncio.sleep(0.001)
+                await until(step)
             else:
                 intake.add(step, SystemTime().now_ns())
                 if intake.full:
@@ -133,8 +140,7 @@ def test_nothing_is_left_on_the_disk_when_the_run_is_final(tmp_path):
 
     async def scenario() -> None:
         running = asyncio.create_task(run.feed(Steps(trades(0, 100))))
-        while not run.publisher.spooled_batches:
-            await asyncio.sleep(0.001)
+        await until(lambda: run.publisher.spooled_batches > 0)
         back(stream)
         await running
 
@@ -171,8 +177,7 @@ def test_feed_is_not_read_and_a_gap_is_written_when_memory_and_disk_are_full(tmp
         steps = [[*trades(first, 10)] for first in range(0, 200, 10)]
         marked = [item for step in steps for item in (step, then(lambda: read.append(1)))]
         running = asyncio.create_task(run.feed(Steps(*marked)))
-        while not run.publisher.times_full:
-            await asyncio.sleep(0.001)
+        await until(lambda: run.publisher.times_full > 0)
         await asyncio.sleep(0.05)
         assert (run.batcher.in_hand, len(read)) == (50, 4)
         disk.full = False
@@ -198,8 +203,7 @@ def test_the_stream_is_tried_again_when_the_disk_refuses_and_holds_nothing(tmp_p
 
     async def scenario() -> None:
         running = asyncio.create_task(run.feed(Steps(trades(0, 100))))
-        while run.intake.status().spool_since_ns is None:
-            await asyncio.sleep(0.001)
+        await until(lambda: run.intake.status().spool_since_ns is not None)
         back(stream)
         await running
 

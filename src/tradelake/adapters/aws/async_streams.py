@@ -9,6 +9,7 @@ credentials that were replaced are found when the old ones are refused.
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
 from collections.abc import Iterator, Mapping, Sequence
 from email.utils import parsedate_to_datetime
@@ -36,6 +37,7 @@ from tradelake.ports import Clock, Outgoing
 _TARGET: Final = "Kinesis_20131202.PutRecords"
 _CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 _KEEPALIVE_S: Final = 60.0
+_AT_ONCE_BYTES: Final = 512 * 1024
 _SKEWED: Final = frozenset({"InvalidSignatureException", "RequestExpired", "RequestTimeTooSkewed"})
 _REPLACED: Final = frozenset(
     {"ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"}
@@ -170,7 +172,9 @@ class AsyncKinesisWriter:
         now_ns = self._clock.now_ns() + self._offset_ns
         headers = self._signer.headers(credential, _TARGET, _CONTENT_TYPE, body, now_ns)
         try:
-            async with self._connected().post(self._url, data=body, headers=headers) as answer:
+            # aiohttp writes bytes at once and a file in pieces, which lets the loop go on
+            data = body if len(body) <= _AT_ONCE_BYTES else io.BytesIO(body)
+            async with self._connected().post(self._url, data=data, headers=headers) as answer:
                 return answer.status, answer.headers, await answer.read()
         except _LOST as error:
             raise Transient(f"{self._what}: {type(error).__name__}: {error}") from error
