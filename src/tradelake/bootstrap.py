@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from tradelake.settings import LakeSettings, load_settings
 
+ENV_ECS_METADATA = "ECS_CONTAINER_METADATA_URI_V4"
+"""Variable that ECS sets in every task."""
+
 if TYPE_CHECKING:
     import asyncio
     from pathlib import Path
@@ -23,12 +26,15 @@ if TYPE_CHECKING:
     from tradelake.lake.writer import IcebergWriter
     from tradelake.ports import (
         ChannelHistory,
+        Evictor,
+        Fence,
         Gap,
         GapLedger,
         HotStore,
         MarketHistory,
         ObjectStore,
         Received,
+        Stage,
         TrainingJobs,
         Workflows,
     )
@@ -41,12 +47,15 @@ if TYPE_CHECKING:
     from tradelake.usecases.collect_backtests import CollectedSweep
     from tradelake.usecases.hot import Upserted
     from tradelake.usecases.ingest import Batcher
+    from tradelake.usecases.ingester import Term
     from tradelake.usecases.intake import Feed, Intake
     from tradelake.usecases.keep_books import BookKeeper
+    from tradelake.usecases.lead import Candidate
     from tradelake.usecases.publish import Publisher
     from tradelake.usecases.rebuild_bars import Maintained, RebuildParts
     from tradelake.usecases.replay_quarantine import Replay
     from tradelake.usecases.sweeps import PreparedSweep, RunResult
+    from tradelake.usecases.tap import Tap
     from tradelake.usecases.transform import Transformed
     from tradelake.usecases.validate import Validated
     from tradelake.usecases.watch_universe import UniverseWatch
@@ -208,39 +217,122 @@ def wire_ingester(env: Mapping[str, str]) -> Callable[[asyncio.Event], Awaitable
     ConfigError
         Settings, the secret or the subscription are wrong.
     """
+    from functools import partial
+
     from tradelake.adapters.aws.logs import log_batch
     from tradelake.adapters.observe import observed
+    from tradelake.adapters.tap import tap_route
     from tradelake.settings import IngesterSettings
+    from tradelake.stream.quality import findings, first_reject
     from tradelake.topology.containers import INGESTER
-    from tradelake.usecases.intake import run_ingester
+    from tradelake.usecases.ingester import Ingester
+    from tradelake.usecases.tap import Tap
 
     settings = load_settings(env, IngesterSettings)
-    feed = _wire_feed(settings)
-    intake, publisher, _ = _wire_intake(settings)
+    _check_ingester(settings)
+    rules = _quality_rules(settings.quality_rules).of_venue(settings.venue)
+    tap = Tap(
+        settings.venue, lambda record: first_reject(findings(record, rules[record.symbol])) is None
+    )
+    ingester = Ingester(
+        partial(_wire_term, settings, tap), partial(_wire_candidate, env, settings), tap
+    )
 
     async def run(stop: asyncio.Event) -> None:
         async with observed(
-            intake.status,
-            intake.report,
+            ingester.status,
+            ingester.report,
             lambda fields: log_batch(INGESTER.name, "", fields),
             port=settings.health_port,
+            routes=(tap_route(tap),),
         ):
-            await run_ingester(feed, intake, publisher, stop)
+            await ingester.run(stop)
 
     return run
 
 
-def _wire_feed(settings: IngesterSettings) -> Feed:
+def _check_ingester(settings: IngesterSettings) -> None:
+    """Find out before standing for the lease what would end the first term."""
+    from tradelake.adapters.aws.streams import KinesisWriter
+    from tradelake.feed.endpoints import check_location
+    from tradelake.feed.subscription import Subscription
+    from tradelake.topology import names, streams
+
+    check_location(settings.feed_url, settings.venue)
+    Subscription(tuple(settings.channel_list()), tuple(settings.symbol_list()))
+    _alpaca_credentials(settings.environment)
+    KinesisWriter(names.physical(settings.environment, streams.TICKS.name)).check()
+
+
+def _lease_name(settings: IngesterSettings) -> str:
+    from tradelake.topology.containers import INGESTER
+
+    place = f"{settings.venue}~{settings.origin}" if settings.origin else settings.venue
+    return f"{INGESTER.name}/{place}"
+
+
+def _wire_candidate(
+    env: Mapping[str, str],
+    settings: IngesterSettings,
+    work: Callable[[Fence, asyncio.Event], Awaitable[None]],
+) -> Candidate:
+    import time
+
+    from tradelake.adapters.aws.leases import DynamoLeases
+    from tradelake.topology import names, stores
+    from tradelake.usecases.lead import Candidate, LeasePolicy
+
+    evictor: Evictor
+    metadata_url = env.get(ENV_ECS_METADATA)
+    if metadata_url:
+        from tradelake.adapters.aws.tasks import TaskEvictor, own_task
+
+        holder, evictor = own_task(metadata_url), TaskEvictor()
+    else:
+        from tradelake.adapters.embedded.tasks import ProcessEvictor, own_process
+
+        holder, evictor = own_process(), ProcessEvictor()
+    lost_s = settings.lease_s
+    return Candidate(
+        DynamoLeases(names.physical(settings.environment, stores.LEASES.name)),
+        _lease_name(settings),
+        holder,
+        work,
+        evictor,
+        time.monotonic,
+        LeasePolicy(
+            renew_every_s=lost_s / 6,
+            give_up_after_s=lost_s * 2 / 3,
+            lost_after_s=lost_s,
+            look_every_s=lost_s / 12,
+        ),
+    )
+
+
+def _wire_term(settings: IngesterSettings, tap: Tap, fence: Fence) -> Term:
+    from tradelake.usecases.ingester import Term
+
+    universe = _wire_universe(settings)
+    symbols = tuple(settings.symbol_list())
+    feed = _wire_feed(settings, symbols if universe is None else universe.admit(symbols))
+    books = _wire_books(settings, feed.request)
+    neighbours = wire_neighbours(settings.quality_rules, settings.venue, live=True)
+    stages = [neighbours, *([] if books is None else [books]), tap]
+    intake, publisher = _wire_intake(
+        settings, fence, stages, (lambda: None) if books is None else books.interrupted
+    )
+    return Term(feed, intake, publisher, books, universe)
+
+
+def _wire_feed(settings: IngesterSettings, symbols: tuple[str, ...]) -> Feed:
     import random
     from functools import partial
 
     from tradelake.adapters.system import SystemClock
     from tradelake.feed.backoff import full_jitter
-    from tradelake.feed.endpoints import check_location
     from tradelake.feed.subscription import Subscription
 
-    check_location(settings.feed_url, settings.venue)
-    subscription = Subscription(tuple(settings.channel_list()), tuple(settings.symbol_list()))
+    subscription = Subscription(tuple(settings.channel_list()), symbols)
     credentials = _alpaca_credentials(settings.environment)
     backoff = partial(full_jitter, random.Random())
     clock = SystemClock()
@@ -315,7 +407,12 @@ def _wire_universe(settings: IngesterSettings) -> UniverseWatch | None:
     )
 
 
-def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemClock]:
+def _wire_intake(
+    settings: IngesterSettings,
+    fence: Fence,
+    stages: Sequence[Stage],
+    interrupted: Callable[[], None],
+) -> tuple[Intake, Publisher]:
     import random
     from functools import partial
 
@@ -323,27 +420,29 @@ def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemC
     from tradelake.adapters.aws.gaps import DynamoGaps
     from tradelake.adapters.system import SystemClock
     from tradelake.feed.backoff import full_jitter
+    from tradelake.feed.subscription import EVERY_SYMBOL
     from tradelake.ports import OPEN
     from tradelake.topology import names, stores
-    from tradelake.topology.containers import INGESTER
     from tradelake.usecases.ingest import Batcher, BatchLimits
     from tradelake.usecases.intake import Intake, unended_run
 
     physical = partial(names.physical, settings.environment)
     clock = SystemClock()
-    backoff = partial(full_jitter, random.Random(), first_s=0.1, cap_s=5.0)
     limits = BatchLimits(linger_ns=int(settings.linger_ms * 1e6))
-    epochs = DynamoEpochs(physical(stores.LEASES.name))
-    lease = f"{INGESTER.name}/{settings.venue}"
-    fence = epochs.next_fence(lease)
-    batcher = Batcher(settings.venue, fence.epoch, settings.buckets, limits)
+    batcher = Batcher(settings.venue, fence.epoch, settings.buckets, limits, origin=settings.origin)
     publisher = _wire_publisher(settings, batcher, fence.epoch, clock)
     ledger = DynamoGaps(physical(stores.GAPS.name))
+    symbols = tuple(settings.symbol_list()) if settings.origin else (EVERY_SYMBOL,)
     inherited = [
-        gap for gap in ledger.gaps() if gap.venue == settings.venue and gap.closed_ns == OPEN
+        gap
+        for gap in ledger.gaps()
+        if gap.venue == settings.venue
+        and gap.closed_ns == OPEN
+        and (not settings.origin or set(gap.symbols) <= set(symbols))
     ]
     if fence.durable_ns is not None:
-        inherited.append(unended_run(settings.venue, fence.durable_ns))
+        inherited.append(unended_run(settings.venue, fence.durable_ns, symbols))
+    epochs = DynamoEpochs(physical(stores.LEASES.name))
     intake = Intake(
         settings.venue,
         fence.epoch,
@@ -351,12 +450,15 @@ def _wire_intake(settings: IngesterSettings) -> tuple[Intake, Publisher, SystemC
         publisher,
         ledger,
         clock,
-        backoff,
+        partial(full_jitter, random.Random(), first_s=0.1, cap_s=5.0),
         inherited,
-        note_durable=partial(epochs.note_durable, lease, fence.epoch),
+        symbols,
+        note_durable=partial(epochs.note_durable, _lease_name(settings), fence.epoch),
+        stages=stages,
+        interrupted=interrupted,
         final=settings.final_watermark,
     )
-    return intake, publisher, clock
+    return intake, publisher
 
 
 def _wire_publisher(
@@ -367,14 +469,12 @@ def _wire_publisher(
     from pathlib import Path
 
     from tradelake.adapters.aws.async_streams import AsyncKinesisWriter
-    from tradelake.adapters.aws.streams import KinesisWriter
     from tradelake.adapters.disk.spool import DiskSpool
     from tradelake.feed.backoff import full_jitter
     from tradelake.topology import names, streams
     from tradelake.usecases.publish import Publisher
 
     stream = names.physical(settings.environment, streams.TICKS.name)
-    KinesisWriter(stream).check()
     spool = None
     if settings.spool_folder:
         folder = Path(settings.spool_folder) / batcher.owner
@@ -626,7 +726,8 @@ def _wire_channel_history(
         if EVERY_SYMBOL not in named:
             return named
         assets = AlpacaAssets(key, secret_key, url=settings.trading_url or None)
-        return [asset.symbol for asset in assets.crypto_assets() if asset.active]
+        # a pair that was delisted since the gap has history too
+        return [asset.symbol for asset in assets.crypto_assets()]
 
     return AlpacaChannels(settings.venue, clock, rest), symbols
 
