@@ -134,3 +134,31 @@ def test_bars_never_mixes_venues(catalog):
     writer.deliver("clean", [Batch("live", "us", 1, 0, 0, 0, here)])
     writer.deliver("clean", [Batch("live", "us-1", 1, 0, 0, 0, there)])
     assert LakeReader(catalog).bars("BTC/USD", "1m").close.tolist() == [99.0, 98.0, 97.0]
+
+
+def event_bar(second, trades, revision, status="complete"):
+    at = START + second * 1_000_000_000
+    prices = (10.0, 11.0, 9.0, 10.0 + second)
+    rest = ("tick:5", "tradelake", "aggregate", revision, status)
+    return Bar("BTC/USD", at, at + 3, *prices, 1.0, 10.0, trades, *rest)
+
+
+def test_event_bars_are_available_when_their_last_trade_was_seen(catalog):
+    put(catalog, event_bar(0, 5, 10), event_bar(7, 5, 10))
+    bars = LakeReader(catalog).bars("BTC/USD", "tick:5")
+    assert bars.close_ns.tolist() == [START + 3, START + 7_000_000_003]
+    assert bars.take(1, 2).close_ns.tolist() == [START + 7_000_000_003]
+
+
+def test_event_bars_of_a_rebuilt_day_are_those_of_its_last_rebuild(catalog):
+    day_s = 86_400
+    put(
+        catalog,
+        event_bar(0, 5, 10),
+        event_bar(1, 5, 41, "backfilled"),
+        event_bar(2, 5, 43, "backfilled"),
+        event_bar(3, 5, 43, "backfilled"),
+        event_bar(day_s, 5, 10),
+    )
+    bars = LakeReader(catalog).bars("BTC/USD", "tick:5")
+    assert bars.close.tolist() == [12.0, 13.0, 10.0 + day_s]

@@ -25,7 +25,7 @@ from tradelake.market.channels import (
     UPDATED_BARS,
 )
 from tradelake.market.resample import resample
-from tradelake.market.timeframes import timeframe_ns
+from tradelake.market.timeframes import event_timeframe, timeframe_ns
 from tradelake.topology import tables
 from tradelake.topology.tables import TABLES, Table
 
@@ -88,6 +88,7 @@ class LakeReader:
 
         Bars of different venues or sources are never mixed. Where the timeframe itself is not
         stored, it is made of 1-minute bars; a bar then exists where at least one minute does.
+        Event bars of a UTC day that was rebuilt are those of its last rebuild alone.
 
         Parameters
         ----------
@@ -105,7 +106,8 @@ class LakeReader:
             The lake has no such bars.
         """
         found = self._stored(symbol, timeframe, start_ns, end_ns, source)
-        if found is None and timeframe_ns(timeframe) > timeframe_ns(_BASE):
+        timed = event_timeframe(timeframe) is None
+        if found is None and timed and timeframe_ns(timeframe) > timeframe_ns(_BASE):
             minutes = self._stored(symbol, _BASE, start_ns, end_ns, source)
             found = None if minutes is None else resample(minutes, timeframe)
         if found is None or not len(found):
@@ -136,7 +138,10 @@ class LakeReader:
         rows = table.scan(row_filter=where, selected_fields=_COLUMNS).to_arrow()
         if not rows.num_rows:
             return None
-        newest = _newest_revision(_largest_series(rows))
+        series = _largest_series(rows)
+        timed = event_timeframe(timeframe) is None
+        newest = _newest_revision(series if timed else _newest_rebuild(series))
+        available_ns = newest["ts_available_ns"].to_numpy()
         columns = {
             name: newest[name].to_numpy() for name in ("open", "high", "low", "close", "volume")
         }
@@ -145,6 +150,7 @@ class LakeReader:
             timeframe=timeframe,
             ts_event_ns=newest["ts_event_ns"].to_numpy(),
             snapshot_id=_snapshot_id(table),
+            over_ns=None if timed else np.maximum.accumulate(available_ns),
             **columns,
         )
 
@@ -244,6 +250,21 @@ def _largest_series(rows: pa.Table) -> pa.Table:
     for name in by:
         rows = rows.filter(pc.equal(rows[name], best[name][0]))
     return rows
+
+
+def _newest_rebuild(rows: pa.Table) -> pa.Table:
+    """Return event bars without those of a day that was rebuilt, but for its last rebuild's.
+
+    Rebuilt bars have one odd revision a day, which grows with what the lake knows of it.
+    """
+    revision = rows["revision"].to_numpy()
+    day = rows["ts_event_ns"].to_numpy() // timeframe_ns("1d")
+    rebuilt = revision % 2 == 1
+    days, index = np.unique(day, return_inverse=True)
+    last = np.full(len(days), -1, dtype=np.int64)
+    np.maximum.at(last, index[rebuilt], revision[rebuilt])
+    wanted = np.where(last[index] < 0, ~rebuilt, rebuilt & (revision == last[index]))
+    return rows.filter(pa.array(wanted))
 
 
 def _newest_revision(rows: pa.Table) -> pa.Table:

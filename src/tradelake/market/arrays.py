@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tradelake.errors import InvalidData
-from tradelake.market.timeframes import timeframe_ns
+from tradelake.market.timeframes import event_timeframe, timeframe_ns
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
@@ -26,7 +26,7 @@ class BarArrays:
     symbol : str
         Pair, for instance ``BTC/USD``.
     timeframe : str
-        One of :data:`tradelake.market.timeframes.TIMEFRAMES`.
+        One of :data:`tradelake.market.timeframes.TIMEFRAMES`, or that of event bars.
     ts_event_ns : IntArray
         Open of each bar, ns since 1970 UTC, strictly increasing. Bars may be missing.
     open, high, low, close : FloatArray
@@ -35,6 +35,9 @@ class BarArrays:
         Base units, finite and not negative.
     snapshot_id : str
         Which state of the lake the bars were read from; empty where they come from elsewhere.
+    over_ns : IntArray, optional
+        First instant at which each bar may be used, ns since 1970 UTC, not decreasing: of event
+        bars, which have no length. Of time bars it is their end.
 
     Raises
     ------
@@ -52,9 +55,15 @@ class BarArrays:
     close: FloatArray
     volume: FloatArray
     snapshot_id: str = ""
+    over_ns: IntArray | None = None
 
     def __post_init__(self) -> None:
-        timeframe_ns(self.timeframe)
+        if event_timeframe(self.timeframe) is None:
+            timeframe_ns(self.timeframe)
+        elif self.over_ns is None:
+            raise InvalidData("timeframe", f"expected over_ns with {self.timeframe} bars")
+        if self.over_ns is not None:
+            object.__setattr__(self, "over_ns", _integers(self.over_ns))
         object.__setattr__(self, "ts_event_ns", _integers(self.ts_event_ns))
         for name in (*PRICE_COLUMNS, "volume"):
             object.__setattr__(self, name, _floats(getattr(self, name)))
@@ -76,16 +85,22 @@ class BarArrays:
         backwards = np.zeros(len(self), dtype=np.bool_)
         backwards[1:] = np.diff(self.ts_event_ns) <= 0
         self._refuse(backwards, "order", "expected ts_event_ns to increase", self.ts_event_ns)
+        if self.over_ns is not None:
+            early = self.over_ns < self.ts_event_ns
+            early[1:] |= np.diff(self.over_ns) < 0
+            self._refuse(early, "order", "expected over_ns not to decrease", self.over_ns)
 
     def __len__(self) -> int:
         return int(self.ts_event_ns.shape[0])
 
     @property
     def close_ns(self) -> IntArray:
-        """Close of each bar, ns since 1970 UTC.
+        """Close of each bar, ns since 1970 UTC: the first instant it may be used.
 
-        Its open plus the timeframe; the first instant it may be used.
+        Of time bars their open plus the timeframe, of event bars ``over_ns``.
         """
+        if self.over_ns is not None:
+            return self.over_ns
         return self.ts_event_ns + timeframe_ns(self.timeframe)
 
     def slice(self, start_ns: int, end_ns: int) -> BarArrays:
@@ -106,12 +121,15 @@ class BarArrays:
             self.close[part],
             self.volume[part],
             self.snapshot_id,
+            None if self.over_ns is None else self.over_ns[part],
         )
 
     def _check_shapes(self) -> None:
         shapes = {
             name: getattr(self, name).shape for name in ("ts_event_ns", *PRICE_COLUMNS, "volume")
         }
+        if self.over_ns is not None:
+            shapes["over_ns"] = self.over_ns.shape
         if len(set(shapes.values())) != 1 or self.ts_event_ns.ndim != 1:
             raise InvalidData(
                 "shape", f"expected columns of one equal length; found {shapes} for {self.symbol}"
