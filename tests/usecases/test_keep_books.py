@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tradelake.market.records import BookSnapshot, BookUpdate, Instrument, Trade
 from tradelake.usecases.keep_books import BookKeeper, RenewalPolicy
@@ -34,6 +36,46 @@ class Keeper(BookKeeper):
 
 def snapshots(records) -> list[BookSnapshot]:
     return [record for record in records if isinstance(record, BookSnapshot)]
+
+
+levels = st.lists(
+    st.tuples(st.integers(1, 12).map(float), st.sampled_from((0.0, 1.0, 2.0))), max_size=4
+)
+updates = st.builds(
+    update, levels, levels, reset=st.booleans(), symbol=st.sampled_from((BTC, ETH)), ts=st.just(T0)
+)
+frames = st.lists(
+    st.tuples(st.integers(0, 3 * SECOND), st.lists(updates, max_size=4)), min_size=1, max_size=20
+)
+
+
+@given(frames)
+def test_every_record_passes_and_a_snapshot_is_the_book_of_the_updates_before_it(frames):
+    keeper, now = Keeper(depth=3), T0
+    naive: dict[str, tuple[dict, dict]] = {}
+    for wait, frame in frames:
+        now += wait
+        out = keeper.process(frame, now)
+        added = snapshots(out)
+        assert out[len(added) :] == frame
+        assert len({snapshot.symbol for snapshot in added}) == len(added)
+        for snapshot in added:
+            bids, asks = naive[snapshot.symbol]
+            assert snapshot.bids == sorted(bids.items(), reverse=True)[:3]
+            assert snapshot.asks == sorted(asks.items())[:3]
+            if bids and asks and max(bids) >= min(asks):
+                assert snapshot.flags == "crossed_book"
+        for change in frame:
+            if change.reset:
+                naive[change.symbol] = ({}, {})
+            for side, changed in zip(
+                naive.get(change.symbol, ()), (change.bids, change.asks), strict=False
+            ):
+                for price, size in changed:
+                    side.pop(price, None)
+                    if size:
+                        side[price] = size
+    assert len(keeper.asked) <= 1 + (now - T0) // SECOND
 
 
 def test_records_pass_as_they_are_when_no_snapshot_is_due():
