@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 
 import pytest
+
+from tradelake.exchange.journal import Outcome, read_journal
 
 
 def _inject(exchange, venue, recordings, *faults, **options):
@@ -187,3 +190,70 @@ def test_client_may_come_back_at_once_after_a_clean_cut(exchange, venue, recordi
 
     server = exchange(data=recordings, unclean_hold_s=60)
     assert asyncio.run(scenario())[0]["T"] == "subscription"
+
+
+def test_truncated_frame_ends_early_and_is_not_counted_as_sent(exchange, venue, recordings):
+    async def scenario():
+        async with venue(server) as v, v.stream() as client:
+            await client.login()
+            await v.post("fault", {"kind": "truncate"})
+            await v.post("start")
+            return (await client.ws.receive(5)).data
+
+    server = exchange(data=recordings)
+    text = asyncio.run(scenario())
+    assert text.startswith("[{")
+    with pytest.raises(json.JSONDecodeError):
+        json.loads(text)
+
+
+def test_poisoned_frame_also_carries_trades_without_a_price(exchange, venue, recordings):
+    messages, _ = _inject(exchange, venue, recordings, {"kind": "poison", "count": 1})
+    plain, _ = _inject(exchange, venue, recordings)
+    assert [message["p"] for message in messages[:2]] == ["12,5", None]
+    assert messages[2:] == plain
+
+
+def test_rotated_credentials_count_from_the_next_connection_on(exchange, venue, recordings):
+    async def scenario():
+        async with venue(server) as v, v.stream() as client:
+            await client.login()
+            fault = {"kind": "rotate_credentials", "key": "new", "secret": "other"}
+            assert (await v.post("fault", fault))[0] == 200
+            assert (await v.post("fault", {"kind": "rotate_credentials"}))[0] == 400
+            assert (await v.status())["subscribed"] == 1
+            answers = []
+            async with v.stream() as refused:
+                await refused.receive()
+                old = {"action": "auth", "key": "demo-key", "secret": "demo-secret"}
+                await refused.send(old)
+                answers.append(await refused.receive())
+            await client.ws.close()
+            async with v.stream() as accepted:
+                await accepted.receive()
+                await accepted.send({"action": "auth", "key": "new", "secret": "other"})
+                answers.append(await accepted.receive())
+            return answers
+
+    server = exchange(data=recordings)
+    refused, accepted = asyncio.run(scenario())
+    assert refused[0]["code"] == 402
+    assert accepted[0]["msg"] == "authenticated"
+
+
+def test_journal_holds_what_was_withheld_from_a_muted_socket(exchange, venue, recordings, tmp_path):
+    path = tmp_path / "journal"
+    messages, _ = _inject(exchange, venue, recordings, {"kind": "mute"}, journal=path)
+    found = read_journal(path)
+    assert messages == []
+    assert len(found) == 1216
+    assert {outcome for one in found for _, outcome in one.writes} == {Outcome.MUTED}
+
+
+def test_journal_holds_every_message_with_its_repetition(exchange, venue, recordings, tmp_path):
+    path = tmp_path / "journal"
+    fault = {"kind": "duplicate", "count": 2}
+    messages, _ = _inject(exchange, venue, recordings, fault, journal=path)
+    found = read_journal(path)
+    assert sum(one.delivered for one in found) == len(messages)
+    assert Counter(one.delivered for one in found)[2] == 200

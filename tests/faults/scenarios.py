@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -145,9 +146,20 @@ def _away(world: World) -> Proof:
     time.sleep(3.0)
     world.stream_fault(seconds=60.0, away=True)
     time.sleep(30.0)
-    held = world.ingester.ask().in_hand
+    health = world.ingester.ask()
     time.sleep(30.0)
-    return {"held in hand": held}
+    return {"batches on disk or in hand": health.spooled_batches + health.in_hand}
+
+
+def _full_disk(world: World) -> Proof:
+    time.sleep(3.0)
+    world.stream_fault(seconds=30.0, away=True)
+    time.sleep(30.0)
+    return {}
+
+
+def _times_full(world: World) -> Proof:
+    return {"times the disk was full": world.ingester.ask().times_full}
 
 
 def _split(world: World) -> Proof:
@@ -183,6 +195,35 @@ def _kill_twenty(world: World) -> Proof:
         kills += 1
         world.ingester.start()
     return {"kills": kills, "kills while it streamed": streaming}
+
+
+def _pause_leader(world: World) -> Proof:
+    leader, standby = world.ingester, world.standby()
+    time.sleep(8.0)
+    before = _connections(world)
+    leader.pause()
+    wait_for("the standby to take over", lambda: _connections(world) > before, 60.0)
+    time.sleep(3.0)
+    evicted = leader.resume()
+    world.ingester = standby
+    if leader.process is not None:
+        leader.stop()
+    return {"takeovers": _connections(world) - before, "evicted": int(evicted < 0)}
+
+
+def _rotate(world: World) -> Proof:
+    time.sleep(3.0)
+    key, secret = "another-key", "another-secret"
+    world.aws("secretsmanager").put_secret_value(
+        SecretId=names.physical(ENVIRONMENT, names.ALPACA_SECRET),
+        SecretString=json.dumps({"key": key, "secret": secret}),
+    )
+    world.market_fault("rotate_credentials", key=key, secret=secret)
+    time.sleep(3.0)
+    before = _connections(world)
+    world.market_fault("cut", how="abort")
+    wait_for("a connection with the new key", lambda: _connections(world) > before, 60.0)
+    return {"connections with the new key": _connections(world) - before}
 
 
 # -- the functions ---------------------------------------------------------------------------------
@@ -255,8 +296,9 @@ SCENARIOS: Final = (
         "ingester-killed",
         "the ingester is killed (SIGKILL) twenty times at random",
         _kill_twenty,
-        live_s=90.0,
+        live_s=120.0,
         market=("--unclean-hold", "0"),
+        variables={names.ENV_LEASE_S: "1"},
     ),
     Scenario(
         "kinesis-throttled",
@@ -265,6 +307,26 @@ SCENARIOS: Final = (
         _retries,
     ),
     Scenario("kinesis-away", "Kinesis answers nothing for 60 s", _away, live_s=75.0),
+    Scenario(
+        "disk-full",
+        "Kinesis answers nothing for 30 s, and the disk the ingester spools to is full",
+        _full_disk,
+        _times_full,
+        live_s=50.0,
+        variables={names.ENV_SPOOL_MAX_BYTES: "60000"},
+    ),
+    Scenario(
+        "leader-paused",
+        "the leading ingester stands still, a standby takes over, the leader goes on",
+        _pause_leader,
+        live_s=40.0,
+    ),
+    Scenario(
+        "credentials-rotated",
+        "key and secret change while it runs; then the connection is cut",
+        _rotate,
+        live_s=30.0,
+    ),
     Scenario(
         "socket-mute",
         "the socket stays open, answers pings and carries no data",

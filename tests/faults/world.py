@@ -55,6 +55,8 @@ class Health(msgspec.Struct, frozen=True):
     acknowledged_records: int = 0
     in_hand: int = 0
     retries: int = 0
+    spooled_batches: int = 0
+    times_full: int = 0
     venue_errors: dict[str, int] = {}
 
 
@@ -82,6 +84,20 @@ class Ingester:
         os.killpg(process.child.pid, signal.SIGKILL)
         self._world.runtime.stop(process)
         self.process = None
+
+    def pause(self) -> None:
+        """Let it stand still as a machine that hangs."""
+        os.killpg(self._alive().child.pid, signal.SIGSTOP)
+
+    def resume(self) -> int:
+        """Let it go on; returns its exit code, and forgets it, where somebody ended it."""
+        process = self._alive()
+        os.killpg(process.child.pid, signal.SIGCONT)
+        time.sleep(1.0)
+        if process.running:
+            return 0
+        self.process = None
+        return self._world.runtime.stop(process)
 
     def stop(self) -> None:
         """End it as Fargate does.
@@ -167,9 +183,17 @@ class World:
             names.ENV_FEED_URL: f"ws://127.0.0.1:{self._port}/v1beta3/crypto/us",
             names.ENV_SILENCE_S: "5",
             names.ENV_CONNECTION_HOLD_S: "2",
+            names.ENV_LEASE_S: "2",
             names.ENV_SPOOL: str((self.layout.root / "spool").absolute()),
             **more,
         }
+
+    def standby(self) -> Ingester:
+        """Start another ingester on the same lease, with a disk of its own."""
+        spool = str((self.layout.root / "spool-standby").absolute())
+        other = Ingester(self, self.ingester_variables({names.ENV_SPOOL: spool}))
+        other.start()
+        return other
 
     def __enter__(self) -> Self:
         self.runtime.__enter__()
