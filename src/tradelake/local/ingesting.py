@@ -30,6 +30,10 @@ class IngesterHealth(msgspec.Struct, frozen=True):
     latency_ms: dict[str, float | None] = {}
 
 
+_PLAYED: Final = '{"defaults": {"stale_s": null}}'
+"""What an exchange plays happened long ago, or at another speed: that is not stale."""
+
+
 def free_port() -> int:
     """Return a TCP port on the loopback that nothing listens on now."""
     with socket.socket() as probe:
@@ -62,6 +66,7 @@ class Ingesting:
                 names.ENV_FEED_URL: feed,
                 names.ENV_TRADING_URL: exchange_url,
                 names.ENV_HEALTH_PORT: str(self._port),
+                names.ENV_QUALITY_RULES: runtime.variables.get(names.ENV_QUALITY_RULES, _PLAYED),
                 **variables,
             }
         )

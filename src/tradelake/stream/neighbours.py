@@ -110,64 +110,76 @@ class _Series:
     """Time and identities of one channel and symbol."""
 
     __slots__ = (
+        "_future_ns",
         "_late_ns",
         "_newest_ns",
         "_older",
         "_recent",
         "_remembered",
         "_stale_ns",
-        "thresholds",
     )
 
     def __init__(self, thresholds: Thresholds, *, live: bool) -> None:
-        self.thresholds = thresholds
         stale_s = thresholds.stale_s
         self._stale_ns = inf if stale_s is None or not live else stale_s * 1e9
+        self._future_ns = thresholds.future_ns
         self._late_ns = thresholds.out_of_order_s * 1e9
         self._remembered = thresholds.duplicate_records
         self._newest_ns = _LONG_AGO
-        self._recent: set[Hashable] = set()
-        self._older: set[Hashable] = set()
+        self._recent: dict[Hashable, Hashable] = {}
+        self._older: dict[Hashable, Hashable] = {}
 
-    def odd_times(self, ts_event: int, ts_ingest: int) -> _Rules:
-        """Return the rules of time that a record is odd by, and take its time in.
+    def odd_among(self, ts_event: int, ts_ingest: int, content: Hashable) -> _Rules:
+        """Return the rules of time and identity that a record is odd by, and take it in.
 
         A time that is well ahead of the receipt is the venue's mistake and makes nothing late.
         """
         rules: _Rules = _NONE
         if ts_event >= self._newest_ns:
-            if ts_event - ts_ingest <= self.thresholds.future_ns:
+            if ts_event <= ts_ingest or ts_event - ts_ingest <= self._future_ns:
                 self._newest_ns = ts_event
         elif self._newest_ns - ts_event > self._late_ns:
             rules = (OUT_OF_ORDER,)
         if ts_ingest - ts_event > self._stale_ns:
             rules = (*rules, STALE)
-        return rules
-
-    def is_repeat(self, identity: Hashable) -> bool:
-        """Return whether an identity was seen lately, and remember it.
-
-        Two generations: when the younger is full the older is forgotten, so at least
-        ``duplicate_records`` are remembered and at most twice as many.
-        """
         recent = self._recent
-        if identity in recent or identity in self._older:
-            return True
+        if ts_event in recent or ts_event in self._older:
+            return (DUPLICATE, *rules) if self._is_repeat(ts_event, content) else rules
         if len(recent) >= self._remembered:
             self._older = recent
-            self._recent = recent = set()
-        recent.add(identity)
+            self._recent = recent = {}
+        recent[ts_event] = content
+        return rules
+
+    def _is_repeat(self, ts_event: int, content: Hashable) -> bool:
+        """Return whether this content of a time that was seen lately was seen too; remember it.
+
+        The first of a time is under the time alone, which is all that most need. Two generations:
+        when the younger is full the older is forgotten, so at least ``duplicate_records`` are
+        remembered and at most twice as many.
+        """
+        first = self._recent.get(ts_event)
+        if first is None:
+            first = self._older.get(ts_event)
+        if first == content:
+            return True
+        key = (ts_event, content)
+        if key in self._recent or key in self._older:
+            return True
+        if len(self._recent) >= self._remembered:
+            self._older, self._recent = self._recent, {}
+        self._recent[key] = content
         return False
 
     def odd_book(self, book: BookUpdate) -> _Rules:
         """Return the rules an update is odd by; an equal one of the same instant has a number."""
-        rules = self.odd_times(book.ts_event, book.ts_ingest)
+        content = (book.occurrence, tuple(book.bids), tuple(book.asks), book.reset)
+        rules = self.odd_among(book.ts_event, book.ts_ingest, content)
         return (*rules, DUPLICATE) if book.occurrence else rules
 
     def odd_bar(self, bar: Bar) -> _Rules:
         """Return the rules a bar is odd by; another revision of a bar is no duplicate."""
-        rules = self.odd_times(bar.ts_event, bar.ts_ingest)
-        return (*rules, DUPLICATE) if self.is_repeat((bar.ts_event, bar.revision)) else rules
+        return self.odd_among(bar.ts_event, bar.ts_ingest, bar.revision)
 
 
 class _Trades(_Series):
@@ -180,9 +192,9 @@ class _Trades(_Series):
 
     def odd(self, trade: Trade) -> _Rules:
         ts_event = trade.ts_event
-        rules = self.odd_times(ts_event, trade.ts_ingest)
-        if self.is_repeat((ts_event, trade.trade_id)):
-            return (*rules, DUPLICATE)
+        rules = self.odd_among(ts_event, trade.ts_ingest, trade.trade_id)
+        if rules and rules[0] is DUPLICATE:
+            return rules
         if 0.0 < trade.price < inf and self._price.is_spike(trade.price, ts_event):
             rules = (*rules, SPIKE)
         if 0.0 < trade.size < inf and self._size.is_outlier(trade.size):
@@ -201,9 +213,12 @@ class _Quotes(_Series):
 
     def odd(self, quote: Quote) -> _Rules:
         bid, ask, ts_event = quote.bid, quote.ask, quote.ts_event
-        rules = self.odd_times(ts_event, quote.ts_ingest)
-        if quote.occurrence or self.is_repeat((ts_event, bid, quote.bid_size, ask, quote.ask_size)):
-            return (*rules, DUPLICATE)
+        content = (bid, ask, quote.bid_size, quote.ask_size)
+        rules = self.odd_among(ts_event, quote.ts_ingest, content)
+        if quote.occurrence:
+            return (DUPLICATE, *rules)
+        if rules and rules[0] is DUPLICATE:
+            return rules
         if 0.0 < bid < ask < inf:
             middle = 0.5 * (bid + ask)
             if self._middle.is_spike(middle, ts_event):
