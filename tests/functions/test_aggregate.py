@@ -1,15 +1,20 @@
 """The aggregate function: the same bars downstream whatever crashes and however batches are cut."""
 
+import random
+
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.functions.kinesis import StreamInMemory, sequence
 from tests.functions.stores import StateInMemory
+from tradelake.adapters.aws.state import MAX_VALUE_BYTES
 from tradelake.market.records import Trade
-from tradelake.ports import Received
+from tradelake.ports import Received, Versioned
 from tradelake.stream.aggregation import Rules
-from tradelake.stream.envelope import Batch, encode_batch
-from tradelake.usecases.aggregate import aggregate_records
+from tradelake.stream.envelope import Batch, decode_batches, encode_batch, encode_batches
+from tradelake.usecases import aggregate, bundles
+from tradelake.usecases.aggregate import ASIDE, aggregate_records
 
 S = 1_000_000_000
 DAY = 1_723_075_200 * S
@@ -190,3 +195,107 @@ def test_downstream_reads_the_same_bars_whatever_crashes_and_however_batches_are
     outcome = aggregate_records(received(batches[checkpoint:]), states, bars, RULES)
     assert outcome.failed_from is None
     assert by_source(taken(bars)) == undisturbed(batches)
+
+
+def test_a_state_that_cannot_be_decoded_is_put_aside_and_the_source_begins_afresh():
+    states, bars = StateInMemory(), StreamInMemory()
+    key = ("aggregate", "live/us/0")
+    states.values[key] = Versioned(b"\x00damaged", 7)
+    given_ = received([batch(0, 0.5, watermark_s=0.5), batch(1, watermark_s=90)])
+    outcome = aggregate_records(given_, states, bars, RULES)
+    assert outcome.failed_from is None
+    assert outcome.states_lost == 1
+    assert "put aside as aggregate-aside live/us/0/7" in outcome.failures[0]
+    assert states.values[ASIDE, "live/us/0/7"].value == b"\x00damaged"
+    assert states.values[key].version == 8
+    assert {bar.status for made in bars.batches() for bar in made.records} == {"partial"}
+    again = aggregate_records(given_, states, bars, RULES)
+    assert (again.states_lost, again.counts.repeats) == (0, 2)
+
+
+def test_a_state_that_cannot_be_decoded_is_put_aside_once_when_the_save_fails_after_it():
+    states, bars = StateInMemory(), StreamInMemory()
+    states.values["aggregate", "live/us/0"] = Versioned(b"?", 1)
+    given_ = received([batch(0, 0.5)])
+    states.before_save = lambda: setattr(states, "fail_saves", 0)
+    aggregate_records(given_, states, bars, RULES)
+    states.values["aggregate", "live/us/0"] = Versioned(b"?", 1)
+    assert aggregate_records(given_, states, bars, RULES).failed_from is None
+    assert [key for consumer, key in states.values if consumer == ASIDE] == ["live/us/0/1"]
+
+
+def test_a_state_forgets_trades_when_it_would_not_fit_into_an_item(monkeypatch):
+    states, bars = StateInMemory(), StreamInMemory()
+    numbers = random.Random(1)
+    trades = [
+        Trade("BTC/USD", DAY + numbers.randrange(S), DAY, numbers.randrange(2**62), 1.0, 1.0)
+        for _ in range(2_000)
+    ]
+    crowded = Batch("live", "us", 1, 0, 0, DAY, trades)
+    monkeypatch.setattr(aggregate, "MAX_STATE_BYTES", 12_000)
+    outcome = aggregate_records(received([crowded]), states, bars, RULES)
+    assert outcome.failed_from is None
+    assert outcome.states_shrunk > 0
+    assert len(states.values["aggregate", "live/us/0"].value) <= 12_000
+    assert "12000 fit" in outcome.failures[0]
+    again = aggregate_records(received([crowded]), states, bars, RULES)
+    assert again.counts.repeats == 1
+
+
+def test_a_source_begins_afresh_when_its_state_does_not_fit_whatever_it_forgets(monkeypatch):
+    states = StateInMemory()
+    monkeypatch.setattr(aggregate, "MAX_STATE_BYTES", 150)
+    crowded = [batch(0, *range(60), watermark_s=70)]
+    outcome = aggregate_records(received(crowded), states, StreamInMemory(), RULES)
+    assert (outcome.failed_from, outcome.states_lost) == (None, 1)
+
+
+def test_the_largest_state_fits_into_an_item():
+    assert aggregate.MAX_STATE_BYTES <= MAX_VALUE_BYTES
+
+
+def test_a_batch_the_aggregator_cannot_take_in_leaves_its_neighbours_alone():
+    states, bars = StateInMemory(), StreamInMemory()
+    poison = Batch("live", "us", 1, 0, 1, DAY, [Trade("BTC/USD", DAY, DAY, 1, float("nan"), 1.0)])
+    given_ = [batch(0, 0.5, watermark_s=0.5), poison, batch(2, 0.7, watermark_s=90)]
+    outcome = aggregate_records(received(given_), states, bars, RULES)
+    assert (outcome.refused, outcome.counts.trades, outcome.failed_from) == (1, 2, None)
+    assert "(1, 1)" in outcome.failures[0]
+    again = aggregate_records(received(given_), states, bars, RULES)
+    assert (again.counts.repeats, again.refused) == (3, 0)
+
+
+def test_bars_leave_out_the_timeframe_that_has_most_when_they_exceed_a_record(monkeypatch):
+    monkeypatch.setattr(bundles, "MAX_OUTGOING_BYTES", 700)
+    states, bars = StateInMemory(), StreamInMemory()
+    crowded = [batch(0, *range(60), watermark_s=200)]
+    outcome = aggregate_records(received(crowded), states, bars, RULES)
+    assert (outcome.bars_dropped, outcome.failed_from) == (60, None)
+    assert [bar.timeframe for bar in bars.batches()[0].records] == ["1m"]
+
+
+def test_batches_of_the_backfill_lane_are_counted_and_passed_over():
+    states, bars = StateInMemory(), StreamInMemory()
+    fetched = msgspec.structs.replace(batch(0, 0.5, watermark_s=90), lane="backfill")
+    outcome = aggregate_records(received([fetched]), states, bars, RULES)
+    assert (outcome.counts.other_lanes, outcome.counts.trades) == (1, 0)
+    assert (states.values, bars.records) == ({}, [])
+
+
+def test_a_poison_batch_leaves_its_neighbours_in_the_bundle_alone():
+    states, bars = StateInMemory(), StreamInMemory()
+    poison = msgspec.structs.replace(batch(1, 1.5), venue="v" * 5_000)
+    given_ = [batch(0, 0.5), poison, batch(1, 0.7, watermark_s=90)]
+    data = encode_batches(given_)
+    outcome = aggregate_records([Received("1", "0", data)], states, bars, RULES)
+    assert (outcome.unreadable, outcome.counts.trades) == (1, 2)
+    assert list(states.values) == [("aggregate", "live/us/0")]
+
+
+def test_bars_of_a_bucket_travel_in_one_record_and_keep_the_stamps_of_their_batches():
+    states, bars = StateInMemory(), StreamInMemory()
+    aggregate_records(received([batch(seq, seq) for seq in range(20)]), states, bars, RULES)
+    (record,) = bars.records
+    seqs = [made.seq for made in decode_batches(record.data)]
+    assert len(seqs) > 10
+    assert seqs == sorted(seqs)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 
-from tradelake.errors import Transient
+import msgspec
+
+from tradelake.errors import InvalidData, Transient
 from tradelake.lake.reader import LakeReader
 from tradelake.lake.writer import IcebergWriter
 from tradelake.market.records import Trade, Unreadable
 from tradelake.ports import Received
-from tradelake.stream.envelope import Batch, encode_batch
+from tradelake.stream.envelope import Batch, Damaged, decode_batches, encode_batch, encode_batches
 from tradelake.usecases.deliver import deliver_records
+from tradelake.usecases.unreadable import unreadable_batch
 
 TS = 1_700_000_000_000_000_000
 
@@ -48,6 +51,44 @@ def test_deliver_quarantines_a_batch_the_lake_cannot_hold_and_goes_on(catalog):
     ]
     again = deliver_records("clean", [good, unstorable, unplaceable, later], lake)
     assert again.rows == {"trades": 0, "quarantine": 0}
+
+
+def test_deliver_finds_what_does_not_fit_in_bundles_and_keeps_every_neighbour(catalog):
+    def one(seq, trade_id, **stamp):
+        trade = Trade("BTC/USD", TS, TS, trade_id, 100.0, 1.0)
+        given = Batch("live", "us", 1, 2, seq, 0, [trade])
+        return msgspec.structs.replace(given, **stamp)
+
+    first = [one(0, 1), one(1, 2**63), one(2, 2), one(3, 2**64 - 1)]
+    second = [one(4, 3), one(5, 4, venue=""), one(6, 5)]
+    received = [
+        Received(str(n << 80), "2", encode_batches(bundle), TS)
+        for n, bundle in enumerate((first, second))
+    ]
+    lake = IcebergWriter(catalog)
+    outcome = deliver_records("clean", received, lake)
+    assert (outcome.rows["trades"], outcome.rows["quarantine"], outcome.unreadable) == (4, 3, 3)
+    kept = LakeReader(catalog).sql(
+        "SELECT raw, rule, position FROM quarantine ORDER BY rule, position"
+    )
+    assert [(row["rule"], row["position"]) for row in kept.to_pylist()] == [
+        ("columns", 1),
+        ("columns", 3),
+        ("envelope", 1),
+    ]
+    assert decode_batches(kept["raw"][0].as_py()) == [first[1]]
+    again = deliver_records("clean", received, lake)
+    assert (again.rows["trades"], again.rows["quarantine"]) == (0, 0)
+
+
+def test_deliver_takes_rejects_without_a_stamp_as_they_come_over_the_quarantine_stream(catalog):
+    bad = unreadable_batch(
+        Received(str(9 << 80), "2", b"?", TS), [Damaged(0, b"?", InvalidData("envelope", "no"))]
+    )
+    passed_on = Received("5", "-1", encode_batch(bad), TS)
+    outcome = deliver_records("quarantine", [passed_on], IcebergWriter(catalog))
+    assert (outcome.unreadable, outcome.rows) == (0, {"quarantine": 1})
+    assert LakeReader(catalog).sql("SELECT raw FROM quarantine").to_pylist() == [{"raw": b"?"}]
 
 
 def test_deliver_asks_for_everything_again_when_the_lake_refuses():

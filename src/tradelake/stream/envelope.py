@@ -18,6 +18,7 @@ from typing import Final, Literal
 import msgspec
 
 from tradelake.errors import InvalidData
+from tradelake.market.channels import UNKNOWN
 from tradelake.market.records import Record
 
 VERSION: Final = 2
@@ -241,6 +242,8 @@ def _decode_alone(raw: msgspec.Raw) -> Batch:
 def check_stamp(batch: Batch) -> None:
     """Make sure that every hop can store and tell apart what the batch's stamp says.
 
+    A negative bucket is for the venue ``unknown`` alone: rejects that came without a stamp.
+
     Raises
     ------
     InvalidData
@@ -250,7 +253,7 @@ def check_stamp(batch: Batch) -> None:
     if not (
         0 <= batch.epoch < _INT64
         and 0 <= batch.seq < _INT64
-        and 0 <= batch.bucket < _INT32
+        and (0 if batch.venue != UNKNOWN else -_INT32) <= batch.bucket < _INT32
         and -_INT64 <= batch.watermark_ns < _INT64
     ):
         stamp = (batch.lane, batch.epoch, batch.bucket, batch.seq, batch.watermark_ns)

@@ -1,7 +1,8 @@
 """Build bars from clean trades, exactly once: load the state, apply, emit, then commit.
 
 **Which stamp a batch of bars carries, and why no crash or cut can lose or double a bar.** The
-aggregator is a fold: what it returns for batch p depends on the batches up to p alone. All bars of
+aggregator is a fold in the order of the stream: what it returns for batch p depends on the batches
+before p alone, repeats left out. All bars of
 batch p, and only those, go out in one batch of bars with p's own stamp. So "the bars at p" is a
 function of the clean stream, whoever computes it, how often, and however an invocation was cut.
 Three things follow.
@@ -12,10 +13,12 @@ Three things follow.
    time-out's zombie beside its successor): each writes upwards from a position up to which
    everything was put. A reader that takes positions only upwards therefore never meets one that it
    should have taken earlier. A writer that fails half-way leaves no holes
-   (:class:`tradelake.ports.StreamWriter`).
+   (:class:`tradelake.ports.StreamWriter`). Where epochs interleave (a replaced leader still
+   writes), "upwards" is said of each epoch by itself: within one, ``seq`` grows along the stream,
+   and the aggregator as well as every reader keeps a position for each.
 2. *Nothing is doubled.* What is put again has the stamp and the content of the first time; a reader
    skips positions at or before its watermark. A reader without one still sees equal identities,
-   since the revision is the number of trades.
+   since the revision follows from the number of trades.
 3. *The state is never wrong.* Saving names the version that was loaded. Whoever lost the race gets
    ``Conflict``, loads what the winner saved, finds part or all of its batches to be repeats, and
    goes on with the rest.
@@ -74,7 +77,6 @@ class Aggregated(msgspec.Struct, kw_only=True):
 
     counts: Counts = msgspec.field(default_factory=Counts)
     unreadable: int = 0
-    other_lanes: int = 0
     refused: int = 0
     bars_dropped: int = 0
     states_shrunk: int = 0
@@ -150,7 +152,8 @@ def _by_source(received: Sequence[Received], outcome: Aggregated) -> list[_Work]
             if not isinstance(part, Batch):
                 outcome.unreadable += 1
             elif part.lane != LANE:
-                outcome.other_lanes += 1
+                outcome.counts.batches += 1
+                outcome.counts.other_lanes += 1
             else:
                 key = part.source_key
                 sources.setdefault(key, _Work(key, index, [])).batches.append(part)
@@ -180,8 +183,9 @@ def _fold(
     batch's records.
     """
     refused: set[int] = set()
+    readable = _readable(work.key, stored, rules, states, outcome)
     while True:
-        aggregator = _restore(work.key, stored, rules, states, outcome)
+        aggregator = Aggregator(rules) if readable is None else decode_state(readable, rules)
         made: list[Batch] = []
         for index, batch in enumerate(work.batches):
             given = msgspec.structs.replace(batch, records=[]) if index in refused else batch
@@ -200,19 +204,21 @@ def _fold(
             return aggregator, made
 
 
-def _restore(
+def _readable(
     key: str, stored: Versioned | None, rules: Rules, states: StateStore, outcome: Aggregated
-) -> Aggregator:
+) -> bytes | None:
+    """Return the stored state; None where there is none, or none that can be decoded."""
     if stored is None:
-        return Aggregator(rules)
+        return None
     try:
-        return decode_state(stored.value, rules)
+        decode_state(stored.value, rules)
     except InvalidData as error:
         with suppress(Conflict):
             states.save(ASIDE, f"{key}/{stored.version}", stored.value, 0)
         outcome.states_lost += 1
         outcome.failures.append(f"{key}: {error}; put aside as {ASIDE} {key}/{stored.version}")
-        return Aggregator(rules)
+        return None
+    return stored.value
 
 
 def _put(applied: Sequence[_Applied], bars: StreamWriter, outcome: Aggregated) -> bool:
@@ -247,7 +253,7 @@ def _add_bars(bundles: Bundles, batch: Batch, outcome: Aggregated) -> None:
 def _commit(done: _Applied, states: StateStore, outcome: Aggregated) -> bool:
     """Save a source's state; returns False when somebody else saved it since."""
     counts = done.aggregator.counts
-    if counts.batches > counts.repeats:
+    if done.aggregator.applied:
         value = _fitting(done, outcome)
         try:
             states.save(CONSUMER, done.work.key, value, done.version)
