@@ -16,6 +16,7 @@ from tradelake.market.records import (
     Bar,
     BookSnapshot,
     BookUpdate,
+    Derived,
     Instrument,
     Quote,
     Record,
@@ -109,7 +110,8 @@ class Batcher:
         self._venue, self._epoch, self._lane = venue, epoch, lane
         self._limits = limits
         self._buckets = [_Bucket() for _ in range(buckets)]
-        self._bucket_of: dict[str, int] = {}
+        self._places: dict[str, tuple[int, int]] = {}
+        self._after_ns = NO_WATERMARK
 
     @property
     def owner(self) -> str:
@@ -125,23 +127,27 @@ class Batcher:
         """Take in the records of one frame, received at ``now_ns``."""
         before_ns = self.watermark.at(now_ns)
         self.watermark.observe(records, now_ns)
-        open_chunks: dict[int, _Chunk] = {}
+        max_bytes, places = self._limits.max_bytes, self._places
         for record in records:
-            size = estimated_size(record)
-            if size <= self._limits.max_bytes:
-                self._place(open_chunks, record, size, now_ns, before_ns)
+            index, size = places.get(record.symbol) or self._place_of(record.symbol)
+            if type(record) is not Quote and type(record) is not Trade:
+                size = estimated_size(record)
+            elif record.flags:
+                size += _bytes_of(record.flags)
+            if size <= max_bytes:
+                self._append(index, record, size, now_ns, before_ns)
                 continue
-            for piece in cut_oversize(record, self._limits.max_bytes):
-                self._place(open_chunks, piece, estimated_size(piece), now_ns, before_ns)
-        after_ns = self.watermark.at(now_ns)
-        for index, chunk in open_chunks.items():
-            chunk.watermark_ns = after_ns
-            self._buckets[index].chunks.append(chunk)
+            for piece in cut_oversize(record, max_bytes):
+                index, _ = self._place_of(piece.symbol)
+                self._append(index, piece, estimated_size(piece), now_ns, before_ns)
+        self._after_ns = self.watermark.at(now_ns)
 
     def take(
         self, now_ns: int, among: Collection[int] | None = None, *, flush: bool = False
     ) -> list[Batch]:
         """Return the batches that are due, at most one a bucket, and count them as in flight.
+
+        When one that holds records is due, all that wait go with it: one request carries them.
 
         Parameters
         ----------
@@ -153,9 +159,15 @@ class Batcher:
             Whatever waits is due.
         """
         batches = []
-        for index in range(len(self._buckets)) if among is None else among:
-            bucket = self._buckets[index]
-            if bucket.in_flight is None and (self._due_ns(bucket) <= now_ns or flush):
+        indices = range(len(self._buckets)) if among is None else among
+        free = [(i, self._buckets[i]) for i in indices if self._buckets[i].in_flight is None]
+        linger_ns = self._limits.linger_ns
+        together = flush or any(
+            bucket.chunks and bucket.chunks[0].received_ns + linger_ns <= now_ns
+            for _, bucket in free
+        )
+        for index, bucket in free:
+            if (together and bucket.chunks) or flush or self._due_ns(bucket) <= now_ns:
                 batch = self._next(index, bucket, now_ns, heartbeat=not flush)
                 if batch is not None:
                     batches.append(batch)
@@ -241,54 +253,58 @@ class Batcher:
         bucket.said_ns = now_ns
         return batch
 
-    def _index(self, symbol: str) -> int:
-        index = self._bucket_of.get(symbol)
-        if index is None:
-            if len(self._bucket_of) >= _KNOWN_SYMBOLS:
-                self._bucket_of.clear()
-            index = self._bucket_of[symbol] = bucket_of(symbol, len(self._buckets))
-        return index
+    def _place_of(self, symbol: str) -> tuple[int, int]:
+        """Return the bucket of a symbol and the size of a trade or quote of it."""
+        place = self._places.get(symbol)
+        if place is None:
+            if len(self._places) >= _KNOWN_SYMBOLS:
+                self._places.clear()
+            place = (bucket_of(symbol, len(self._buckets)), _tick_size(symbol))
+            self._places[symbol] = place
+        return place
 
-    def _place(
-        self,
-        open_chunks: dict[int, _Chunk],
-        record: Record,
-        size: int,
-        now_ns: int,
-        watermark_ns: int,
+    def _append(
+        self, index: int, record: Record, size: int, now_ns: int, watermark_ns: int
     ) -> None:
-        index = self._index(record.symbol)
-        chunk = open_chunks.get(index)
-        if chunk is None:
-            chunk = open_chunks[index] = _Chunk([], 0, now_ns, watermark_ns)
-        elif (
-            chunk.size + size > self._limits.max_bytes
-            or len(chunk.records) >= self._limits.max_records
-        ):
-            self._buckets[index].chunks.append(chunk)
-            chunk = open_chunks[index] = _Chunk([], 0, now_ns, watermark_ns)
-        chunk.records.append(record)
-        chunk.size += size
+        chunks = self._buckets[index].chunks
         self.in_hand += 1
+        if chunks:
+            last = chunks[-1]
+            if (
+                last.size + size <= self._limits.max_bytes
+                and len(last.records) < self._limits.max_records
+            ):
+                last.records.append(record)
+                last.size += size
+                return
+            # a batch that ends here must not say more than was known before what it leaves
+            last.watermark_ns = max(last.watermark_ns, self._after_ns)
+        chunks.append(_Chunk([record], size, now_ns, watermark_ns))
 
 
 def estimated_size(record: Record) -> int:
     """Bytes a record takes in a batch at most, passed or rejected, before compression."""
-    size = 96 + 4 * len(record.symbol)
-    if not isinstance(record, Unreadable | Rejected):
-        size += _REJECTION_BYTES + 16 * len(record.symbol)
-    if isinstance(record, Trade | Quote):
-        return size
+    if isinstance(record, Unreadable | Rejected):
+        return 96 + 4 * len(record.symbol) + len(record.raw) + _bytes_of(record.reason)
+    size = _tick_size(record.symbol) + _bytes_of(record.flags)
     if isinstance(record, Bar):
         return size + 80
     if isinstance(record, BookUpdate | BookSnapshot):
-        size += 19 * (len(record.bids) + len(record.asks))
-    elif isinstance(record, Instrument):
-        size += 4 * sum(map(len, (record.min_order_size, record.min_trade_increment)))
-        size += 4 * (len(record.price_increment) + len(record.renamed_to) + len(record.status))
-    elif isinstance(record, Unreadable | Rejected):
-        size += len(record.raw) + 4 * len(record.reason)
+        return size + 19 * (len(record.bids) + len(record.asks))
+    if isinstance(record, Instrument):
+        texts = (record.min_order_size, record.min_trade_increment, record.price_increment)
+        return size + sum(map(_bytes_of, (*texts, record.status, record.renamed_to)))
+    if isinstance(record, Derived):
+        return size + _bytes_of(record.fields) + _bytes_of(record.transform)
     return size
+
+
+def _tick_size(symbol: str) -> int:
+    return 96 + _REJECTION_BYTES + 20 * len(symbol)
+
+
+def _bytes_of(text: str) -> int:
+    return 4 * len(text)
 
 
 def cut_oversize(record: Record, max_bytes: int) -> Iterator[Unreadable]:
