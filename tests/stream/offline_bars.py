@@ -92,20 +92,23 @@ def offline_event_bars(trades: Iterable[Trade], timeframe: str) -> list[Bar]:
         bars.append(_summed(members[0].symbol, timeframe, last_ns, members))
         members.clear()
 
+    weights = {
+        "tick": lambda one: Fraction(1),
+        "volume": lambda one: Fraction(_units(Fraction(repr(one.size))), UNIT),
+        "dollar": lambda one: Fraction(
+            _units(Fraction(repr(one.price)) * Fraction(repr(one.size))), UNIT
+        ),
+    }
+    reached = Fraction()
     for trade in trades:
         time_ns = min(trade.ts_event, trade.ts_ingest)
         if members and time_ns // DAY > last_ns // DAY:
             end()
         if not members:
             last_ns = time_ns if last_ns is None else max(time_ns, last_ns + 1)
+            reached = Fraction()
         members.append(trade)
-        weights = {
-            "tick": lambda one: Fraction(1),
-            "volume": lambda one: Fraction(_units(Fraction(repr(one.size))), UNIT),
-            "dollar": lambda one: Fraction(
-                _units(Fraction(repr(one.price)) * Fraction(repr(one.size))), UNIT
-            ),
-        }
-        if sum(map(weights[measure], members)) >= threshold:
+        reached += weights[measure](trade)
+        if reached >= threshold:
             end()
     return bars

@@ -5,9 +5,12 @@ import os
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from tradelake.market.records import Trade
+from tests.stream.offline_bars import offline_event_bars, offline_time_bars
+from tradelake.market.records import Quote, Trade
+from tradelake.market.timeframes import TIMEFRAMES
 from tradelake.stream.aggregation import Aggregator, Rules
 from tradelake.stream.aggregation_state import decode_state, encode_state
 from tradelake.stream.envelope import FINAL_WATERMARK, Batch
@@ -93,3 +96,51 @@ def test_recorded_trades_give_identical_bars_however_they_are_cut():
         return (bar.timeframe, bar.symbol, bar.ts_event, bar.revision)
 
     assert sorted(straight, key=order) == sorted(other, key=order)
+
+
+QUOTES = "quotes_binance_spot_btcusdt_ethusdt_2024-08-08_2354_2359.parquet"
+EVERYTHING = Rules((*TIMEFRAMES, "tick:100", "volume:1", "dollar:100000"), 2_000_000_000)
+
+
+def recorded_quotes():
+    return [
+        Quote(
+            row["symbol"],
+            row["ts_ns"],
+            row["ts_ns"],
+            row["bid"],
+            row["bid_size"],
+            row["ask"],
+            row["ask_size"],
+            index,
+        )
+        for index, row in enumerate(rows(QUOTES))
+    ]
+
+
+@pytest.mark.parametrize("keep", [1, 4000], ids=["every trade", "one trade in 4000"])
+def test_recorded_trades_and_quotes_give_the_bars_that_are_computed_offline(keep):
+    records = sorted([*tape()[::keep], *recorded_quotes()[::10]], key=lambda one: one.ts_event)
+    aggregator, made = Aggregator(EVERYTHING), []
+    aggregator.apply(Batch("live", "binance", 1, 0, 0, 0, []))
+    for seq, start in enumerate(range(0, len(records), 333), 1):
+        part = records[start : start + 333]
+        made += aggregator.apply(Batch("live", "binance", 1, 0, seq, part[0].ts_event, part))
+        aggregator = decode_state(encode_state(aggregator), EVERYTHING)
+    made += aggregator.apply(Batch("live", "binance", 1, 0, seq + 1, FINAL_WATERMARK, []))
+    trades = [one for one in records if isinstance(one, Trade)]
+    quotes = [one for one in records if isinstance(one, Quote)]
+    found = {
+        (bar.symbol, bar.timeframe, bar.ts_event): msgspec.structs.replace(bar, status="complete")
+        for bar in made
+        if bar.timeframe in TIMEFRAMES
+    }
+    offline = offline_time_bars(trades, quotes, tuple(TIMEFRAMES))
+    assert found == offline
+    assert keep == 1 or any(not bar.trades for bar in found.values())
+    for symbol in SERIES:
+        for timeframe in ("tick:100", "volume:1", "dollar:100000"):
+            events = [bar for bar in made if (bar.symbol, bar.timeframe) == (symbol, timeframe)]
+            of_symbol = [one for one in trades if one.symbol == symbol]
+            assert events == offline_event_bars(of_symbol, timeframe)
+            assert events or keep > 1
