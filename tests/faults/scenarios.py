@@ -74,6 +74,13 @@ def _mute(world: World) -> Proof:
     return {"muted": _outcomes(world, Outcome.MUTED)}
 
 
+def _wait_again(world: World) -> Proof:
+    """Take the end of the market for an end, not for silence."""
+    world.ingester.restart({names.ENV_SILENCE_S: "600"})
+    world.ingester.settle()
+    return {}
+
+
 def _cut(world: World) -> Proof:
     for _ in range(4):
         time.sleep(2.0)
@@ -331,7 +338,9 @@ SCENARIOS: Final = (
         "socket-mute",
         "the socket stays open, answers pings and carries no data",
         _mute,
+        _wait_again,
         live_s=30.0,
+        variables={names.ENV_SILENCE_S: "5"},
     ),
     Scenario("cut-mid-frame", "the connection ends in the middle of a frame, four times", _cut),
     Scenario(

@@ -78,6 +78,12 @@ class Ingester:
             {names.ENV_HEALTH_PORT: str(self._port), **self._variables}
         )
 
+    def restart(self, variables: Mapping[str, str]) -> None:
+        """Stop it and start it with other settings."""
+        self.stop()
+        self._variables = {**self._variables, **variables}
+        self.start()
+
     def kill(self) -> None:
         """End it as a lost machine would."""
         process = self._alive()
@@ -181,7 +187,6 @@ class World:
         """Return the settings of an ingester on the world's exchange."""
         return {
             names.ENV_FEED_URL: f"ws://127.0.0.1:{self._port}/v1beta3/crypto/us",
-            names.ENV_SILENCE_S: "5",
             names.ENV_CONNECTION_HOLD_S: "2",
             names.ENV_LEASE_S: "2",
             names.ENV_SPOOL: str((self.layout.root / "spool").absolute()),
