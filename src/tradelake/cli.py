@@ -24,6 +24,7 @@ from tradelake.commands.gaps import backfill, gaps
 from tradelake.commands.lake import sql
 from tradelake.commands.machine import demo, up
 from tradelake.commands.quarantine import quarantine
+from tradelake.commands.rebuild import rebuild
 from tradelake.commands.tap import tap
 from tradelake.commands.transforms import transforms
 from tradelake.errors import ConfigError, TradelakeError
@@ -35,7 +36,19 @@ def cli() -> None:
     """Alpaca crypto market data on AWS: ingest without loss, lake, models, honest backtests."""
 
 
-for _verb in (backfill, capacity, demo, exchange, gaps, quarantine, sql, tap, transforms, up):
+for _verb in (
+    backfill,
+    capacity,
+    demo,
+    exchange,
+    gaps,
+    quarantine,
+    rebuild,
+    sql,
+    tap,
+    transforms,
+    up,
+):
     cli.add_command(_verb)
 
 

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 import boto3
 import moto
 import pytest
+from click.testing import CliRunner
 
 from tests.functions.kinesis import load_handler
 from tradelake.adapters.aws.gaps import DynamoGaps
+from tradelake.commands.rebuild import rebuild
 from tradelake.lake.writer import IcebergWriter
 from tradelake.market.records import Trade
 from tradelake.ports import ChannelFill, Fill, Gap
@@ -92,3 +94,17 @@ def test_bars_of_a_filled_gap_are_rebuilt_from_the_lake_and_the_gap_is_settled(
     line = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (line["function"], line["rebuilt"]["gaps"]) == ("rebuild_bars", 1)
     assert load_handler("rebuild_bars").handler({}, CONTEXT)["rebuilt"]["gaps"] == 0
+
+
+def test_the_command_rebuilds_event_bars_of_a_day(kinesis, catalog):
+    trades = [trade(second, second) for second in range(5)]
+    IcebergWriter(catalog).deliver("clean", [Batch("live", "us", 1, 3, 0, NOON, trades)])
+    arguments = ["BTC/USD", "tick:2", "--from", "2024-08-08T12:00", "--to", "2024-08-08T12:01"]
+    done = CliRunner().invoke(rebuild, arguments)
+    assert (done.exit_code, json.loads(done.output)["bars"]) == (0, 3)
+    assert [(bar.trades, bar.revision) for bar in bars_on(kinesis)] == [(2, 11), (2, 11), (1, 11)]
+
+
+def test_the_command_refuses_an_interval_that_ends_before_it_begins(kinesis):
+    arguments = ["BTC/USD", "1m", "--from", "2024-08-08", "--to", "2024-08-08"]
+    assert CliRunner().invoke(rebuild, arguments).exit_code == 2
