@@ -75,6 +75,7 @@ def _run(scenario: Scenario, market: Sequence[str], root: Path) -> Result:
         world.recover()
         world.ingester.stop()
         world.drain()
+        proof.update(scenario.after(world))
         result = judge(world, scenario.name)
         result.proof = proof
         missing = [name for name, count in proof.items() if count <= 0]

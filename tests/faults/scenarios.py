@@ -38,6 +38,8 @@ class Scenario:
         Does it while the market plays; returns when it is done.
     prove : callable
         Called when the market was played and the ingester still runs; more counts.
+    after : callable
+        Called when all is drained; more counts, of what the fault left in the lake.
     live_s : float
         How long the market is played at least.
     market : tuple of str
@@ -50,6 +52,7 @@ class Scenario:
     doc: str
     inject: Callable[[World], Proof]
     prove: Callable[[World], Proof] = _nothing
+    after: Callable[[World], Proof] = _nothing
     live_s: float = 20.0
     market: tuple[str, ...] = ("--unclean-hold", "0.5")
     variables: Mapping[str, str] = field(default_factory=dict)
@@ -133,6 +136,12 @@ def _poison(world: World) -> Proof:
     for data in garbage[1:]:
         world.aws("kinesis").put_record(StreamName=stream, Data=data, PartitionKey="3")
     return {"poisoned": sum(one.kind == 2 for one in world.publications()), "garbage": 4}
+
+
+def _garbage_kept(world: World) -> Proof:
+    query = "SELECT count(DISTINCT raw) AS n FROM quarantine WHERE rule = 'envelope'"
+    kept = world.lake().sql(query).to_pylist()[0]["n"]
+    return {"garbage in quarantine": int(kept == 4)}
 
 
 # -- the stream ------------------------------------------------------------------------------------
@@ -371,7 +380,12 @@ SCENARIOS: Final = (
         _late,
         market=("--unclean-hold", "0.5", "--skew", "120"),
     ),
-    Scenario("poison", "unreadable messages, NaN prices, and garbage on the stream", _poison),
+    Scenario(
+        "poison",
+        "unreadable messages, NaN prices, and garbage on the stream",
+        _poison,
+        after=_garbage_kept,
+    ),
     Scenario(
         "validate-killed",
         "validate is killed with a batch in hand, five times",
