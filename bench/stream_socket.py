@@ -331,7 +331,7 @@ def _get(url: str) -> dict[str, Any]:
 
 def _state(url: str) -> str:
     try:
-        return str(_get(url)["state"])
+        return str(_get(url).get("state", ""))
     except OSError:
         return ""
 

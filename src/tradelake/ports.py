@@ -127,6 +127,10 @@ class Spool(Protocol):
         """Forget the oldest ``count`` records: they are on the stream."""
         ...
 
+    def close(self) -> None:
+        """Let go of files; what waits stays for a later run."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Versioned:

@@ -169,7 +169,7 @@ class Publisher:
         self._poke()
 
     async def run(self) -> None:
-        """Put batches until drained; the writer is closed then.
+        """Put batches until drained; writer and spool are closed then.
 
         Raises
         ------
@@ -184,6 +184,8 @@ class Publisher:
                     drain.cancel()
         finally:
             await self._writer.close()
+            if self._spool is not None:
+                self._spool.close()
 
     async def _pump(self, group: asyncio.TaskGroup) -> None:
         while True:

@@ -29,15 +29,19 @@ class Watermark:
 
         What we say ourselves, snapshots and instruments, is no sign of the market.
         """
-        latest = now_ns + MAX_AHEAD_NS
+        latest_ns = now_ns + MAX_AHEAD_NS
+        largest_ns, heard = self._largest_ns, False
         for record in records:
             if isinstance(record, BookSnapshot | Instrument):
                 continue
-            self._heard_ns = now_ns
+            heard = True
             if isinstance(record, Unreadable):
                 continue
-            if self._largest_ns < record.ts_event <= latest:
-                self._largest_ns = record.ts_event
+            if largest_ns < record.ts_event <= latest_ns:
+                largest_ns = record.ts_event
+        if heard:
+            self._heard_ns = now_ns
+        self._largest_ns = largest_ns
         self._shown_ns = max(self._shown_ns, self._largest_ns)
 
     def hold(self, now_ns: int) -> None:

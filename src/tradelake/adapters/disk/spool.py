@@ -208,14 +208,15 @@ class DiskSpool:
         if not part.ours and not self._take_over(part):
             return
         try:
-            data = part.path.read_bytes()
+            with part.path.open("rb") as file:
+                data = file.read(segment.HEADER_BYTES)
+                start = max(part.read_to, len(data))
+                file.seek(start)
+                # of ours, what is beyond its size is a write that failed or is not promised yet
+                data += file.read(part.size - start if part.ours else -1)
         except FileNotFoundError as error:
             raise Fatal(f"spool {part.path}: a later run took it over") from error
-        if part.ours:
-            # beyond its size may be a write that failed, or is not promised yet
-            head, fresh = data[: segment.HEADER_BYTES], data[part.read_to : part.size]
-            data = fresh if part.read_to == 0 else head + fresh
-        else:
+        if not part.ours:
             part.size = len(data)
         contents = segment.decode(data, name=str(part.path))
         part.read_to = part.size
