@@ -94,10 +94,10 @@ async def sdk(url: str, meter: Meter, *, raw: bool) -> None:
         subscribe(take, "*")
     running = asyncio.create_task(stream._run_forever())  # noqa: SLF001 -- run() wants a loop of its own
     await meter.done.wait()
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
-    await stream.close()
+    await stream.stop_ws()  # cancelled instead, the SDK may go on for ever
+    if stream._ws is not None:  # noqa: SLF001 -- it looks for the stop only every 5 s
+        await stream._ws.close()  # noqa: SLF001
+    await running
 
 
 async def sdk_raw(url: str, meter: Meter) -> None:
