@@ -32,8 +32,10 @@ TIMEFRAMES: Final = ("1s", "1m")
 _POLL_S: Final = 0.2
 
 
-def wait_for(what: str, ready: Callable[[], object], timeout_s: float = 60.0) -> None:
-    """Return when ``ready`` says so.
+def wait_for(
+    what: str, ready: Callable[[], object], timeout_s: float = 60.0, every_s: float = _POLL_S
+) -> None:
+    """Return when ``ready`` says so; it is asked every so many seconds.
 
     Raises
     ------
@@ -44,7 +46,7 @@ def wait_for(what: str, ready: Callable[[], object], timeout_s: float = 60.0) ->
     while not ready():
         if time.monotonic() > deadline:
             raise Transient(f"waited {timeout_s:g} s in vain for {what}")
-        time.sleep(_POLL_S)
+        time.sleep(every_s)
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -56,7 +58,7 @@ class Health(msgspec.Struct, frozen=True):
     in_hand: int = 0
     retries: int = 0
     spooled_batches: int = 0
-    times_full: int = 0
+    spool_bytes: int = 0
     venue_errors: dict[str, int] = {}
 
 
@@ -309,8 +311,8 @@ class World:
             return not any(answer[name] for name in ("unfilled", "waiting", "stopped", "lost"))
 
         if self.gaps():
-            wait_for("the gaps to be filled", filled, 200.0)
-            wait_for("the bars of the gaps to be rebuilt", rebuilt, 200.0)
+            wait_for("the gaps to be filled", filled, 240.0, 8.0)
+            wait_for("the bars of the gaps to be rebuilt", rebuilt, 240.0, 8.0)
 
     def gaps(self) -> list[Gap]:
         """Return the gap ledger."""
