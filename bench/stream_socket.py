@@ -147,7 +147,7 @@ class Bench:
     def _provision(self, aws_url: str) -> None:
         session = boto3.Session("local", "local", region_name="us-east-1")
         dynamodb = session.client("dynamodb", endpoint_url=aws_url)
-        for table in (stores.LEASES, stores.GAPS):
+        for table in (stores.LEASES, stores.GAPS, stores.CONSUMER_STATE):
             keys = [(table.partition_key, "HASH")]
             if table.sort_key is not None:
                 keys.append((table.sort_key, "RANGE"))
