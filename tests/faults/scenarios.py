@@ -316,7 +316,7 @@ SCENARIOS: Final = (
         _kill_twenty,
         live_s=120.0,
         market=("--unclean-hold", "0"),
-        variables={names.ENV_LEASE_S: "1"},
+        variables={names.ENV_LEASE_S: "3"},
     ),
     Scenario(
         "kinesis-throttled",
@@ -336,7 +336,7 @@ SCENARIOS: Final = (
         "leader-paused",
         "the leading ingester stands still, a standby takes over, the leader goes on",
         _pause_leader,
-        live_s=40.0,
+        live_s=60.0,
     ),
     Scenario(
         "credentials-rotated",

@@ -30,6 +30,8 @@ from tradelake.topology import functions, names
 ROOT: Final = Path(__file__).resolve().parents[2]
 TIMEFRAMES: Final = ("1s", "1m")
 _POLL_S: Final = 0.2
+_LATENESS_S: Final = 5.0
+"""Heartbeats of so long close the last bars."""
 
 
 def wait_for(
@@ -139,6 +141,7 @@ class Ingester:
             return health.state == "streaming" and health.in_hand == 0
 
         wait_for("the ingester to settle", settled, 180.0)
+        time.sleep(_LATENESS_S)
 
     def _alive(self) -> Process:
         assert self.process is not None
@@ -173,7 +176,6 @@ class World:
                 project_root=ROOT,
                 window_cap_s=1.0,
                 extra_variables={
-                    names.ENV_FINAL_WATERMARK: "true",
                     names.ENV_BAR_TIMEFRAMES: ",".join(TIMEFRAMES),
                     names.ENV_DATA_URL: self._url,
                     names.ENV_TRADING_URL: self._url,
@@ -190,7 +192,6 @@ class World:
         return {
             names.ENV_FEED_URL: f"ws://127.0.0.1:{self._port}/v1beta3/crypto/us",
             names.ENV_CONNECTION_HOLD_S: "2",
-            names.ENV_LEASE_S: "2",
             names.ENV_SPOOL: str((self.layout.root / "spool").absolute()),
             **more,
         }
