@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tradelake.adapters.aws.kinesis_events import batch_answer, received_records, source_stream
 from tradelake.adapters.aws.logs import log_batch
+from tradelake.adapters.system import SystemClock
 from tradelake.bootstrap import wire_lake_writer
 from tradelake.topology import names
 from tradelake.usecases.deliver import deliver_records
@@ -25,6 +26,6 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:  # noqa: ANN
     """Append the event's micro-batches; answer with the first record to hand over again."""
     received = received_records(event)
     stream = source_stream(event, os.environ[names.ENV_ENVIRONMENT])
-    outcome = deliver_records(stream, received, _lake())
+    outcome = deliver_records(stream, received, _lake(), SystemClock())
     log_batch("deliver", getattr(context, "aws_request_id", ""), outcome)
     return batch_answer(received, outcome.failed_from)

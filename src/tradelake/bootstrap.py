@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 def wire_validate(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Validated]:
     """Return the ``validate`` function's work: ticks in, clean and quarantine out."""
     from tradelake.adapters.aws.streams import KinesisWriter
+    from tradelake.adapters.system import SystemClock
     from tradelake.settings import ValidateSettings, load_settings
     from tradelake.topology import names, streams
     from tradelake.usecases.validate import validate_records
@@ -72,7 +73,8 @@ def wire_validate(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Vali
     rules = _quality_rules(settings.quality_rules)
     clean = KinesisWriter(names.physical(settings.environment, streams.CLEAN.name))
     quarantine = KinesisWriter(names.physical(settings.environment, streams.QUARANTINE.name))
-    return lambda received: validate_records(received, clean, quarantine, rules)
+    clock = SystemClock()
+    return lambda received: validate_records(received, clean, quarantine, rules, clock)
 
 
 def _quality_rules(text: str) -> QualityRules:
@@ -493,6 +495,7 @@ def wire_aggregate(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Agg
     """Return the ``aggregate`` function's work: clean in, bars out, state in DynamoDB."""
     from tradelake.adapters.aws.state import DynamoStateStore
     from tradelake.adapters.aws.streams import KinesisWriter
+    from tradelake.adapters.system import SystemClock
     from tradelake.settings import AggregateSettings, load_settings
     from tradelake.stream.aggregation import Rules
     from tradelake.topology import names, stores, streams
@@ -506,7 +509,8 @@ def wire_aggregate(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Agg
     )
     states = DynamoStateStore(names.physical(settings.environment, stores.CONSUMER_STATE.name))
     bars = KinesisWriter(names.physical(settings.environment, streams.BARS.name))
-    return lambda received: aggregate_records(received, states, bars, rules)
+    clock = SystemClock()
+    return lambda received: aggregate_records(received, states, bars, rules, clock)
 
 
 def wire_hot(env: Mapping[str, Any]) -> Callable[[Sequence[Received]], Upserted]:

@@ -93,27 +93,36 @@ LEADS: Final = _ingester("leads", "Leads", "Count", "1 for the leader, 0 for the
 _VALIDATE: Final = functions.VALIDATE.name
 _AGGREGATE: Final = functions.AGGREGATE.name
 _DELIVER: Final = functions.DELIVER.name
+_TRANSFORM: Final = functions.TRANSFORM.name
+_BACKFILL: Final = functions.BACKFILL.name
+_REBUILD: Final = functions.REBUILD.name
+
+
+def _latencies(component: str, name: str, doc: str) -> tuple[Metric, Metric, Metric]:
+    """Return p50, p99 and p99.9 of a stage's ``latency_ms``."""
+    p50, p99, p999 = (
+        Metric(component, f"latency_ms.{share}", f"{name}{share.upper()}", "Milliseconds", doc)
+        for share in ("p50", "p99", "p999")
+    )
+    return p50, p99, p999
+
 
 VALIDATED: Final = Metric(_VALIDATE, "records", "Records", "Count", "records validated")
 REJECTED: Final = Metric(_VALIDATE, "rejected", "Rejected", "Count", "sent to quarantine")
 FLAGGED: Final = Metric(_VALIDATE, "flagged", "Flagged", "Count", "kept and marked")
-CLEAN_P99: Final = Metric(
-    _VALIDATE, "latency_ms.p99", "ReceiptToCleanP99", "Milliseconds", "receipt to clean stream"
+CLEAN_P50, CLEAN_P99, CLEAN_P999 = _latencies(
+    _VALIDATE, "ReceiptToClean", "receipt to clean stream"
 )
 BARS: Final = Metric(_AGGREGATE, "counts.bars", "Bars", "Count", "bars and revisions written")
 TOO_LATE: Final = Metric(
     _AGGREGATE, "counts.too_late", "TooLate", "Count", "trades that came after their bar was gone"
 )
-BAR_P99: Final = Metric(
-    _AGGREGATE, "latency_ms.p99", "ReceiptToBarsP99", "Milliseconds", "receipt to bars stream"
-)
+BAR_P50, BAR_P99, BAR_P999 = _latencies(_AGGREGATE, "ReceiptToBars", "receipt to bars stream")
 ROWS: Final = Metric(_DELIVER, "rows", "Rows", "Count", "rows appended to the lake")
 DUPLICATES: Final = Metric(
     _DELIVER, "duplicates", "Duplicates", "Count", "rows left out: they were there already"
 )
-LAKE_P99: Final = Metric(
-    _DELIVER, "latency_ms.p99", "ReceiptToLakeP99", "Milliseconds", "receipt to committed rows"
-)
+LAKE_P50, LAKE_P99, LAKE_P999 = _latencies(_DELIVER, "ReceiptToLake", "receipt to committed rows")
 
 METRICS: Final = (
     RECEIVED,
@@ -133,13 +142,19 @@ METRICS: Final = (
     VALIDATED,
     REJECTED,
     FLAGGED,
+    CLEAN_P50,
     CLEAN_P99,
+    CLEAN_P999,
     BARS,
     TOO_LATE,
+    BAR_P50,
     BAR_P99,
+    BAR_P999,
     ROWS,
     DUPLICATES,
+    LAKE_P50,
     LAKE_P99,
+    LAKE_P999,
 )
 
 ALARMS: Final = (

@@ -55,12 +55,13 @@ import msgspec
 
 from tradelake.errors import Conflict, InvalidData, Transient
 from tradelake.market.records import Bar, Record
-from tradelake.ports import Received, StateStore, StreamWriter, Versioned
+from tradelake.ports import Clock, Received, StateStore, StreamWriter, Versioned
 from tradelake.stream.aggregation import Aggregator, Counts, Rules
 from tradelake.stream.aggregation_state import decode_state, encode_state
 from tradelake.stream.envelope import Batch, open_bundle
 from tradelake.topology.functions import AGGREGATE
 from tradelake.usecases.bundles import Bundles
+from tradelake.usecases.latency import UNMEASURED, Percentiles, Receipts
 
 CONSUMER: Final = AGGREGATE.name
 ASIDE: Final = f"{AGGREGATE.name}-aside"
@@ -73,7 +74,10 @@ ROUNDS: Final = 5
 
 
 class Aggregated(msgspec.Struct, kw_only=True):
-    """Counts of one invocation; ``failed_from`` is the first record to be handed over again."""
+    """Counts of one invocation; ``failed_from`` is the first record to be handed over again.
+
+    ``latency_ms`` is from our receipt of a trade until the bars it closed are on their stream.
+    """
 
     counts: Counts = msgspec.field(default_factory=Counts)
     unreadable: int = 0
@@ -83,6 +87,7 @@ class Aggregated(msgspec.Struct, kw_only=True):
     states_lost: int = 0
     conflicts: int = 0
     failures: list[str] = msgspec.field(default_factory=list)
+    latency_ms: Percentiles = UNMEASURED
     failed_from: int | None = None
     failure: str = ""
 
@@ -108,7 +113,11 @@ class _Applied(msgspec.Struct):
 
 
 def aggregate_records(
-    received: Sequence[Received], states: StateStore, bars: StreamWriter, rules: Rules
+    received: Sequence[Received],
+    states: StateStore,
+    bars: StreamWriter,
+    rules: Rules,
+    clock: Clock | None = None,
 ) -> Aggregated:
     """Aggregate records of the clean stream; each source's state is loaded and saved once.
 
@@ -124,20 +133,40 @@ def aggregate_records(
         Where bars go, under the key ``str(bucket)``.
     rules : Rules
         Timeframes and lateness.
+    clock : Clock or None
+        Of the time since the receipt; None: it is not measured.
     """
-    outcome = Aggregated()
-    pending = _by_source(received, outcome)
+    outcome, receipts = Aggregated(), Receipts()
+    for work in _aggregate(_by_source(received, outcome), states, bars, rules, outcome):
+        for batch in work.batches:
+            receipts.add(batch)
+    outcome.latency_ms = receipts.elapsed(clock)
+    return outcome
+
+
+def _aggregate(
+    pending: list[_Work],
+    states: StateStore,
+    bars: StreamWriter,
+    rules: Rules,
+    outcome: Aggregated,
+) -> list[_Work]:
+    """Return the sources whose bars were put and whose state was saved."""
+    finished: list[_Work] = []
     for _ in range(ROUNDS):
         applied = [done for work in pending if (done := _apply(work, states, rules, outcome))]
         if not _put(applied, bars, outcome):
-            return outcome
-        pending = [done.work for done in applied if not _commit(done, states, outcome)]
+            return finished
+        pending = []
+        for done in applied:
+            saved = _commit(done, states, outcome)
+            (finished if saved else pending).append(done.work)
         if not pending:
-            return outcome
+            return finished
         outcome.conflicts += len(pending)
     for work in pending:
         outcome.fail(work.first_index, f"{work.key}: state was saved by others {ROUNDS} times")
-    return outcome
+    return finished
 
 
 def _by_source(received: Sequence[Received], outcome: Aggregated) -> list[_Work]:

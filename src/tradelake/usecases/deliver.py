@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import msgspec
 
 from tradelake.errors import InvalidData, Transient
-from tradelake.ports import Delivery, LakeWriter, Received
+from tradelake.ports import Clock, Delivery, LakeWriter, Received
 from tradelake.stream.envelope import Batch, Damaged, encode_batch, open_bundle
+from tradelake.topology.streams import BARS
+from tradelake.usecases.latency import UNMEASURED, Percentiles, Receipts
 from tradelake.usecases.unreadable import unreadable_batch
 
 
@@ -17,6 +19,8 @@ class Delivered(msgspec.Struct, kw_only=True):
     """Counts of one invocation.
 
     ``failed_from`` is the index of the first record to be handed over again, or None.
+    ``latency_ms`` is from our receipt until the commit; of bars, which nobody sent us, there is
+    none.
     """
 
     stream: str
@@ -26,6 +30,7 @@ class Delivered(msgspec.Struct, kw_only=True):
     duplicates: dict[str, int] = msgspec.field(default_factory=dict)
     skipped_batches: int = 0
     unreadable: int = 0
+    latency_ms: Percentiles = UNMEASURED
     failed_from: int | None = None
     failure: str = ""
 
@@ -39,7 +44,9 @@ class _Placed:
     index: int
 
 
-def deliver_records(stream: str, received: Sequence[Received], lake: LakeWriter) -> Delivered:
+def deliver_records(
+    stream: str, received: Sequence[Received], lake: LakeWriter, clock: Clock | None = None
+) -> Delivered:
     """Append the records of micro-batches to their tables; returns counts.
 
     What is no micro-batch, a record or a part of one, and a batch the lake's columns cannot hold go
@@ -56,6 +63,8 @@ def deliver_records(stream: str, received: Sequence[Received], lake: LakeWriter)
         In the order of the shard.
     lake : LakeWriter
         Where rows go.
+    clock : Clock or None
+        Of the time since the receipt; None: it is not measured.
     """
     outcome = Delivered(stream=stream, bundles=len(received))
     damaged: dict[int, list[Damaged]] = {}
@@ -70,6 +79,11 @@ def deliver_records(stream: str, received: Sequence[Received], lake: LakeWriter)
     except Transient as error:
         outcome.failed_from = 0
         outcome.failure = str(error)
+    else:
+        receipts = Receipts()
+        for one in placed if stream != BARS.name else ():
+            receipts.add(one.batch)
+        outcome.latency_ms = receipts.elapsed(clock)
     return outcome
 
 

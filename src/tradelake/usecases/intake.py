@@ -27,7 +27,7 @@ from tradelake.market.channels import CHANNELS
 from tradelake.market.records import Record, channel_of
 from tradelake.ports import OPEN, Clock, Gap, GapLedger, Stage
 from tradelake.usecases.ingest import Batcher
-from tradelake.usecases.latency import Latencies
+from tradelake.usecases.latency import Percentiles
 from tradelake.usecases.publish import Publisher
 
 _UNREAD_NS: Final = 1_000_000_000
@@ -50,19 +50,6 @@ class Feed(Protocol):
     def request(self, change: Change) -> None:
         """Change the subscription as soon as there is a connection; called in the feed's loop."""
         ...
-
-
-class Percentiles(msgspec.Struct, frozen=True):
-    """Of a duration, ms; None before the first."""
-
-    p50: float | None
-    p99: float | None
-    p999: float | None
-
-    @classmethod
-    def of(cls, latencies: Latencies) -> Percentiles:
-        """Return the percentiles of a histogram."""
-        return cls(*(latencies.percentile_ms(share) for share in (0.5, 0.99, 0.999)))
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,7 +36,7 @@ import msgspec
 
 from tradelake.errors import InvalidData, Transient
 from tradelake.market.records import Record, Rejected, Unreadable, channel_of
-from tradelake.ports import Received, StreamWriter
+from tradelake.ports import Clock, Received, StreamWriter
 from tradelake.stream.envelope import (
     Batch,
     Damaged,
@@ -47,13 +47,17 @@ from tradelake.stream.envelope import (
 from tradelake.stream.quality import Reject, findings, first_reject
 from tradelake.stream.thresholds import DEFAULT_RULES, QualityRules, SymbolThresholds
 from tradelake.usecases.bundles import Bundles
+from tradelake.usecases.latency import UNMEASURED, Percentiles, Receipts
 from tradelake.usecases.unreadable import unreadable_batch, where_of, whole
 
 _INT64: Final = 2**63
 
 
 class Validated(msgspec.Struct, kw_only=True):
-    """Counts of one invocation; ``failed_from`` is the first record to be handed over again."""
+    """Counts of one invocation; ``failed_from`` is the first record to be handed over again.
+
+    ``latency_ms`` is from our receipt until what passes is on clean.
+    """
 
     bundles: int = 0
     batches: int = 0
@@ -61,6 +65,7 @@ class Validated(msgspec.Struct, kw_only=True):
     clean: int = 0
     rejected: dict[str, int] = msgspec.field(default_factory=dict)
     flagged: dict[str, int] = msgspec.field(default_factory=dict)
+    latency_ms: Percentiles = UNMEASURED
     failed_from: int | None = None
     failure: str = ""
 
@@ -86,6 +91,7 @@ class _Work:
         self.records = 0
         self.rejected: Counter[str] = Counter()
         self.flagged: Counter[str] = Counter()
+        self.receipts = Receipts()
 
     def add(self, received: Received) -> None:
         """Divide one record of the stream."""
@@ -132,6 +138,7 @@ class _Work:
         self.batches += 1
         self.records += len(part.batch.records)
         self.flagged.update(part.flagged)
+        self.receipts.add(part.batch)
 
     def _add_rejects(self, part: _Divided, received: Received, index: int) -> None:
         if not part.rejects.records:
@@ -159,6 +166,7 @@ def validate_records(
     clean: StreamWriter,
     quarantine: StreamWriter,
     rules: QualityRules = DEFAULT_RULES,
+    clock: Clock | None = None,
 ) -> Validated:
     """Validate records of a stream of raw batches and pass them on; returns counts.
 
@@ -170,6 +178,8 @@ def validate_records(
         Where bundles go, under the key ``str(bucket)``; one put each.
     rules : QualityRules
         Thresholds by venue and symbol.
+    clock : Clock or None
+        Of the time since the receipt; None: it is not measured.
     """
     work = _Work(rules)
     for record in received:
@@ -187,6 +197,7 @@ def validate_records(
         clean=work.records - work.rejected.total(),
         rejected=dict(work.rejected),
         flagged=dict(work.flagged),
+        latency_ms=work.receipts.elapsed(clock),
     )
 
 
