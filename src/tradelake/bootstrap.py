@@ -319,7 +319,7 @@ def _wire_term(settings: IngesterSettings, tap: Tap, fence: Fence) -> Term:
     feed = _wire_feed(settings, symbols if universe is None else universe.admit(symbols))
     books = _wire_books(settings, feed.request)
     neighbours = wire_neighbours(settings.quality_rules, settings.venue, live=True)
-    stages = [neighbours, *([] if books is None else [books]), tap]
+    stages: list[Stage] = [neighbours, *([] if books is None else [books]), tap]
     intake, publisher = _wire_intake(
         settings, fence, stages, (lambda: None) if books is None else books.interrupted
     )
@@ -332,25 +332,25 @@ def _wire_feed(settings: IngesterSettings, symbols: tuple[str, ...]) -> Feed:
 
     from tradelake.adapters.system import SystemClock
     from tradelake.feed.backoff import full_jitter
+    from tradelake.feed.policy import SessionPolicy
     from tradelake.feed.subscription import Subscription
 
     subscription = Subscription(tuple(settings.channel_list()), symbols)
-    credentials = _alpaca_credentials(settings.environment)
+    current = partial(_alpaca_credentials, settings.environment)
     backoff = partial(full_jitter, random.Random())
     clock = SystemClock()
-    if settings.feed_client == "sdk":
-        from tradelake.adapters.alpaca.sdk_feed import AlpacaSdkFeed
-
-        return AlpacaSdkFeed(settings.feed_url, credentials, subscription, clock, backoff)
-    from tradelake.adapters.alpaca.socket import AlpacaFeed
-    from tradelake.feed.policy import SessionPolicy
-    from tradelake.feed.session import Session
-
     policy = SessionPolicy(
         connection_limit_hold_s=settings.connection_hold_s, silence_s=settings.silence_s
     )
-    session = Session(credentials, subscription, backoff, policy)
-    return AlpacaFeed(settings.feed_url, session, clock)
+    if settings.feed_client == "sdk":
+        from tradelake.adapters.alpaca.sdk_feed import AlpacaSdkFeed
+
+        return AlpacaSdkFeed(settings.feed_url, current(), subscription, clock, backoff, policy)
+    from tradelake.adapters.alpaca.socket import AlpacaFeed
+    from tradelake.feed.session import Session
+
+    session = Session(current(), subscription, backoff, policy)
+    return AlpacaFeed(settings.feed_url, session, clock, current)
 
 
 def _alpaca_credentials(environment: str) -> Credentials:

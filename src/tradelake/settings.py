@@ -130,7 +130,8 @@ class BacktestSettings(LakeSettings, frozen=True, kw_only=True):
 class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The ingester. ``symbols`` and ``channels`` are comma-separated; ``*`` means every symbol.
 
-    ``spool_folder`` is where batches wait while the stream refuses, up to ``spool_max_bytes``;
+    ``origin`` names this ingester where several divide a venue's symbols; each has symbols of its
+    own then. ``spool_folder`` is where batches wait while the stream refuses, up to ``spool_max_bytes``;
     empty: they wait in memory only. No books are kept with a ``book_snapshot_s`` of 0, and the
     venue's assets are not watched with a ``universe_s`` of 0.
     """
@@ -141,6 +142,7 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
         name=names.ENV_FEED_CLIENT, default="native"
     )
     venue: str = msgspec.field(name=names.ENV_VENUE, default="us")
+    origin: str = msgspec.field(name=names.ENV_ORIGIN, default="")
     symbols: str = msgspec.field(name=names.ENV_SYMBOLS, default="*")
     channels: str = msgspec.field(name=names.ENV_CHANNELS, default=",".join(CHANNELS))
     buckets: int = msgspec.field(name=names.ENV_BUCKETS, default=streams.BUCKETS)
@@ -153,6 +155,7 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
     book_depth: int = msgspec.field(name=names.ENV_BOOK_DEPTH, default=10)
     universe_s: float = msgspec.field(name=names.ENV_UNIVERSE_S, default=300.0)
     trading_url: str = msgspec.field(name=names.ENV_TRADING_URL, default="")
+    lease_s: float = msgspec.field(name=names.ENV_LEASE_S, default=6.0)
     health_port: int = msgspec.field(name=names.ENV_HEALTH_PORT, default=0)
     final_watermark: bool = msgspec.field(name=names.ENV_FINAL_WATERMARK, default=False)
     quality_rules: str = msgspec.field(name=names.ENV_QUALITY_RULES, default="")
@@ -163,6 +166,13 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
                 "expected at least one bucket, a linger above 0 ms and a port below 65536; found"
                 f" {self.buckets}, {self.linger_ms:g} and {self.health_port}"
             )
+        if self.lease_s <= 0 or (self.origin and "*" in self.symbol_list()):
+            raise ValueError(
+                "expected a lease of more than 0 s, and symbols of its own for an ingester with an"
+                f" origin; found {self.lease_s:g} s, {self.origin!r} and {self.symbols!r}"
+            )
+        if not all(one.isalnum() or one in "-_" for one in self.origin):
+            raise ValueError(f"expected letters, digits, - and _ in origin; found {self.origin!r}")
         if self.book_snapshot_s < 0 or self.book_depth < 1 or self.universe_s < 0:
             raise ValueError(
                 "expected snapshots every 0 s or more, of at least one level, and a universe"

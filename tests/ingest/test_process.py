@@ -17,10 +17,11 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tradelake.market.channels import INSTRUMENTS, SNAPSHOTS
 from tradelake.market.records import channel_of
 from tradelake.stream.envelope import FINAL_WATERMARK, decode_batch
 from tradelake.topology import names, streams
-from tradelake.topology.stores import GAPS, LEASES, KeyTable
+from tradelake.topology.stores import KEY_TABLES, KeyTable
 
 ROOT = Path(__file__).parents[2]
 MAIN = ROOT / "containers" / "ingester" / "main.py"
@@ -109,7 +110,7 @@ def create_table(dynamodb, table: KeyTable) -> None:
 
 def prepare(aws_url: str, secret: dict[str, str]) -> None:
     dynamodb, secrets = client("dynamodb", aws_url), client("secretsmanager", aws_url)
-    for table in (LEASES, GAPS):
+    for table in KEY_TABLES:
         create_table(dynamodb, table)
     secrets.create_secret(
         Name=names.physical("test", names.ALPACA_SECRET), SecretString=json.dumps(secret)
@@ -168,6 +169,7 @@ def test_every_point_sent_is_on_the_stream_in_order_when_the_ingester_is_termina
     settings = {
         names.ENV_ENVIRONMENT: "test",
         names.ENV_FEED_URL: exchange_url.replace("http", "ws", 1) + "/v1beta3/crypto/us",
+        names.ENV_TRADING_URL: exchange_url,
         names.ENV_FINAL_WATERMARK: "true",
     }
     first_line = start(
@@ -195,6 +197,14 @@ def test_every_point_sent_is_on_the_stream_in_order_when_the_ingester_is_termina
         last[batch.bucket] = batch.watermark_ns
         stored.update((channel_of(record), record.symbol) for record in batch.records)
     kinesis.close()
+    durable = stored.total()
+    symbols = {symbol for _, symbol in stored}
+    assert {(SNAPSHOTS, symbol) for symbol in symbols} <= set(stored)
+    assert {symbol: stored.pop((INSTRUMENTS, symbol)) for symbol in symbols} == dict.fromkeys(
+        symbols, 1
+    )
+    for symbol in symbols:
+        del stored[SNAPSHOTS, symbol]
     assert stored == Counter(
         {(channel, symbol): n for channel, table in sent.items() for symbol, n in table.items()}
     )
@@ -202,7 +212,7 @@ def test_every_point_sent_is_on_the_stream_in_order_when_the_ingester_is_termina
     assert set(last.values()) == {FINAL_WATERMARK}
     assert len(last) == streams.BUCKETS
     assert lines[-1]["state"] == "stopped"
-    assert (lines[-1]["in_hand"], lines[-1]["acknowledged_records"]) == (0, stored.total())
+    assert (lines[-1]["in_hand"], lines[-1]["acknowledged_records"]) == (0, durable)
 
 
 def test_ingester_exits_with_one_clear_line_when_a_setting_is_missing():
@@ -229,6 +239,7 @@ def test_ingester_exits_with_one_clear_line_when_the_venue_or_the_stream_refuses
         "AWS_ENDPOINT_URL": aws,
         names.ENV_ENVIRONMENT: "test",
         names.ENV_FEED_URL: exchange_url.replace("http", "ws", 1) + "/v1beta3/crypto/us",
+        names.ENV_TRADING_URL: exchange_url,
     }
     without_stream = run_main(**settings)
     kinesis = client("kinesis", aws)

@@ -95,14 +95,16 @@ async def venue(*conversations: Conversation) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def new_feed(url: str, **policy: float) -> AlpacaFeed:
+def new_feed(
+    url: str, credentials: Callable[[], Credentials] | None = None, **policy: float
+) -> AlpacaFeed:
     session = Session(
         Credentials("k", "s"),
         Subscription(("trades",), ("BTC/USD",)),
         lambda: itertools.repeat(0.0),
         SessionPolicy(**policy),
     )
-    return AlpacaFeed(url, session, SystemTime())
+    return AlpacaFeed(url, session, SystemTime(), credentials)
 
 
 async def until_closed(ws: web.WebSocketResponse) -> None:
@@ -159,6 +161,31 @@ def test_feed_reconnects_and_tells_the_gap_when_the_line_drops():
     assert sink.ids() == [1, 2, 3]
     kinds = [type(e) for e in sink.events if isinstance(e, GapOpened | GapClosed)]
     assert kinds == [GapOpened, GapClosed, GapOpened]
+
+
+def test_feed_authenticates_with_the_keys_of_the_day_when_it_connects_again():
+    current = [Credentials("k", "s")]
+    seen = []
+
+    async def first(ws: web.WebSocketResponse) -> None:
+        await hand_shake(ws)
+        current[0] = Credentials("k2", "s2")
+
+    async def second(ws: web.WebSocketResponse) -> None:
+        await say(ws, {"T": "success", "msg": "connected"})
+        auth = msgpack.unpackb((await ws.receive()).data)
+        seen.append((auth["key"], auth["secret"]))
+        await say(ws, {"T": "error", "code": 402, "msg": "auth failed"})
+        await until_closed(ws)
+
+    async def scenario() -> None:
+        async with asyncio.timeout(10), venue(first, second) as url:
+            feed = new_feed(url, credentials=lambda: current[0])
+            with pytest.raises(Fatal, match="402"):
+                await feed.run(Sink(), asyncio.Event())
+
+    asyncio.run(scenario())
+    assert seen == [("k2", "s2")]
 
 
 def test_feed_fails_with_the_venues_words_when_refused_for_good():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
-StatusFunction = Callable[[], msgspec.Struct]
+StatusFunction = Callable[[], msgspec.Struct | Mapping[str, Any]]
 LineFunction = Callable[[dict[str, Any]], None]
 
 

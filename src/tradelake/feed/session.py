@@ -129,6 +129,10 @@ class Session:
         self._pinged_ns: int | None = None
         self._hold_s: float | None = None
 
+    def renew_credentials(self, credentials: Credentials) -> None:
+        """Authenticate with these from the next connection on: keys are rotated."""
+        self._credentials = credentials
+
     def connected(self, now_ns: int) -> list[Event]:
         """Report that a connection is open."""
         if self.state is not State.IDLE:

@@ -192,7 +192,7 @@ class _StreamAppend:
         return new, stale
 
     def _has_to_follow(self, new: npt.NDArray[np.bool_], progress: Mapping[str, Progress]) -> bool:
-        if any(self._batches[at].lane == "backfill" for at in np.flatnonzero(new)):
+        if any(self._batches[int(at)].lane == "backfill" for at in np.flatnonzero(new)):
             return True
         return any(one.gained_ns() >= FOLLOW_NS for one in progress.values())
 

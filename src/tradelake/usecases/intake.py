@@ -22,6 +22,7 @@ from tradelake.feed.events import (
     Subscribed,
     VenueError,
 )
+from tradelake.feed.refusals import SLOW_CLIENT
 from tradelake.feed.subscription import EVERY_SYMBOL, Change
 from tradelake.market.channels import CHANNELS
 from tradelake.market.records import Record, channel_of
@@ -76,11 +77,18 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(Status, frozen=True, kw_only=True):
-    """A status with what happened since the report before; rates in records a second."""
+    """A status with what happened since the report before; rates in records a second.
+
+    ``gap_s`` is how long the feed has been interrupted now, ``disk_full`` whether neither stream
+    nor disk takes what is received.
+    """
 
     received_per_s: float
     durable_per_s: float
     recent_ms: Percentiles
+    recent_gaps: int
+    gap_s: float
+    disk_full: bool
 
 
 class Intake:
@@ -102,6 +110,8 @@ class Intake:
         Makes the waiting times in seconds after the ledger failed.
     inherited : sequence of Gap
         Gaps an earlier run left open; they end with the first subscription of this one.
+    symbols : tuple of str
+        What this ingester is there for: a gap of which no symbol is known is one of these.
     note_durable : callable, optional
         Told, about once a second and from a thread, until when all that was received is durable;
         None when the run ends in order. Whoever comes after a run that was killed opens a gap
@@ -125,6 +135,7 @@ class Intake:
         clock: Clock,
         backoff: Callable[[], Iterator[float]],
         inherited: Sequence[Gap] = (),
+        symbols: tuple[str, ...] = (EVERY_SYMBOL,),
         *,
         note_durable: Callable[[int | None], None] = lambda _: None,
         stages: Sequence[Stage] = (),
@@ -137,13 +148,15 @@ class Intake:
         self._venue, self._epoch = venue, epoch
         self._batcher, self._publisher = batcher, publisher
         self._ledger, self._clock, self._backoff = ledger, clock, backoff
-        self._inherited = list(inherited)
+        self._inherited, self._symbols = list(inherited), symbols
         self._note_durable = note_durable
         self._stages, self._interrupted = tuple(stages), interrupted
         self._missing: dict[str, list[str]] = {}
         self._errors: Counter[str] = Counter()
         self._gaps = 0
-        self._reported = (clock.now_ns(), 0, 0)
+        self._interrupted_ns: int | None = None
+        self._disk_full = False
+        self._reported = (clock.now_ns(), 0, 0, 0)
         self._to_write: asyncio.Queue[Gap | None] = asyncio.Queue()
         self._unwritten = 0
         self._closed = asyncio.Event()
@@ -157,6 +170,7 @@ class Intake:
                 self.add(event.records, now_ns)
             case Subscribed():
                 self.state = "streaming"
+                self._interrupted_ns = None
                 self._missing = {channel: list(lacks) for channel, lacks in event.missing.items()}
                 self._batcher.watermark.resume(now_ns)
                 for gap in self._inherited:
@@ -171,10 +185,15 @@ class Intake:
                 self._write_later(self._gap(event.gap, event.closed_ns))
             case Interrupted():
                 self.state = "interrupted"
+                if self._interrupted_ns is None:
+                    self._interrupted_ns = now_ns
                 self._interrupted()
                 self._batcher.watermark.hold(now_ns)
             case VenueError():
                 self._errors[str(event.code)] += 1
+                if event.code == SLOW_CLIENT:
+                    # The stream goes on, but it is no longer whole.
+                    self._interrupted()
             case _:
                 raise TypeError(f"expected a fact about the feed, found {type(event).__name__}")
 
@@ -220,6 +239,14 @@ class Intake:
                 async with asyncio.timeout(every_s):
                     await self._closed.wait()
 
+    async def keep_time(self, every_s: float = 0.5) -> None:
+        """Let the stages know that time passes where no frame says so, until :meth:`close`."""
+        while not self._closed.is_set():
+            self.add((), self._clock.now_ns())
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(every_s):
+                    await self._closed.wait()
+
     async def end_in_order(self) -> None:
         """Note that nothing is in hand and every gap is written."""
         with contextlib.suppress(Transient, Conflict):
@@ -235,7 +262,7 @@ class Intake:
         """
         oldest_ns = self._batcher.oldest_ns()
         opened_ns = self._clock.now_ns() if oldest_ns is None else oldest_ns
-        gap = Gap(self._venue, opened_ns, OPEN, CHANNELS, (EVERY_SYMBOL,), cause)
+        gap = Gap(self._venue, opened_ns, OPEN, CHANNELS, self._symbols, cause)
         await asyncio.to_thread(self._ledger.record, gap)
 
     def status(self) -> Status:
@@ -265,10 +292,11 @@ class Intake:
     def report(self) -> Report:
         """How the ingester is and what it did since it was asked before; for its one log."""
         now_ns, status, recent = self._clock.now_ns(), self.status(), self._publisher.recent
-        since_ns, received_before, durable_before = self._reported
+        since_ns, received_before, durable_before, gaps_before = self._reported
         seconds = max(1e-9, (now_ns - since_ns) / 1e9)
         received, durable = self.received.total(), status.acknowledged_records
-        self._reported = (now_ns, received, durable)
+        self._reported = (now_ns, received, durable, self._gaps)
+        interrupted_ns = now_ns if self._interrupted_ns is None else self._interrupted_ns
         percentiles = Percentiles.of(recent)
         recent.clear()
         return Report(
@@ -276,13 +304,16 @@ class Intake:
             received_per_s=round((received - received_before) / seconds, 1),
             durable_per_s=round((durable - durable_before) / seconds, 1),
             recent_ms=percentiles,
+            recent_gaps=self._gaps - gaps_before,
+            gap_s=round((now_ns - interrupted_ns) / 1e9, 3),
+            disk_full=self._disk_full,
         )
 
     def _unread(self, opened_ns: int, cause: str, closed_ns: int = OPEN) -> None:
         """Write that the feed is not, or was not, read: the venue may drop what waits there."""
-        self._gaps += closed_ns == OPEN
-        channels, symbols = CHANNELS, (EVERY_SYMBOL,)
-        self._write_later(Gap(self._venue, opened_ns, closed_ns, channels, symbols, cause))
+        self._disk_full = closed_ns == OPEN
+        self._gaps += self._disk_full
+        self._write_later(Gap(self._venue, opened_ns, closed_ns, CHANNELS, self._symbols, cause))
 
     def _write_later(self, gap: Gap) -> None:
         self._unwritten += 1
@@ -304,10 +335,10 @@ class Intake:
         )
 
 
-def unended_run(venue: str, durable_ns: int) -> Gap:
+def unended_run(venue: str, durable_ns: int, symbols: tuple[str, ...] = (EVERY_SYMBOL,)) -> Gap:
     """Return the gap after a run that was killed: what it had in memory is missing, and since."""
     cause = "restart: the run before did not end in order"
-    return Gap(venue, durable_ns, OPEN, CHANNELS, (EVERY_SYMBOL,), cause)
+    return Gap(venue, durable_ns, OPEN, CHANNELS, symbols, cause)
 
 
 async def run_ingester(
@@ -340,6 +371,7 @@ async def run_ingester(
         async with asyncio.TaskGroup() as group:
             ending = [group.create_task(publisher.run()), group.create_task(intake.write_gaps())]
             group.create_task(intake.keep_noting())
+            group.create_task(intake.keep_time())
             try:
                 await feed.run(intake, stop)
             except Fatal as error:

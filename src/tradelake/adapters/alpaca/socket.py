@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
 import aiohttp
 from aiohttp import WSMsgType
 
-from tradelake.errors import Fatal
+from tradelake.errors import Fatal, TradelakeError
 from tradelake.feed.events import (
     Abort,
     Close,
@@ -24,7 +24,7 @@ from tradelake.feed.events import (
     Stopped,
 )
 from tradelake.feed.session import Session
-from tradelake.feed.subscription import Change
+from tradelake.feed.subscription import Change, Credentials
 from tradelake.ports import Clock
 from tradelake.usecases.intake import Intake
 
@@ -49,12 +49,22 @@ class AlpacaFeed:
         Decides.
     clock : Clock
         Stamps what is received.
+    credentials : callable, optional
+        Returns the account's keys as they are now; asked in a thread before every connection. While
+        it cannot answer, the last ones serve.
     """
 
-    def __init__(self, url: str, session: Session, clock: Clock) -> None:
+    def __init__(
+        self,
+        url: str,
+        session: Session,
+        clock: Clock,
+        credentials: Callable[[], Credentials] | None = None,
+    ) -> None:
         self._url = url
         self._session = session
         self._clock = clock
+        self._credentials = credentials
         self._reading = False
         self._ended = False
         self._failure: str | None = None
@@ -98,6 +108,9 @@ class AlpacaFeed:
     async def _connect_once(
         self, http: aiohttp.ClientSession, intake: Intake, stop: asyncio.Event
     ) -> None:
+        if self._credentials is not None:
+            with contextlib.suppress(TradelakeError):
+                self._session.renew_credentials(await asyncio.to_thread(self._credentials))
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 ws = await http.ws_connect(

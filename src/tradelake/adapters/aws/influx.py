@@ -181,12 +181,19 @@ class InfluxHotStore:
 
 
 def _bar_of(row: Mapping[str, Any]) -> Bar:
-    values: Any = {name: math.nan if row.get(name) is None else row[name] for name in FLOATS}
+    def number(name: str) -> float:
+        return math.nan if row.get(name) is None else float(row[name])
+
     return Bar(
         symbol=row["symbol"],
         ts_event=int(row["time"]),
         ts_ingest=int(row["ts_ingest"]),
-        **{name: float(value) for name, value in values.items()},
+        open=number("open"),
+        high=number("high"),
+        low=number("low"),
+        close=number("close"),
+        volume=number("volume"),
+        vwap=number("vwap"),
         trades=int(row["trades"]),
         timeframe=row["timeframe"],
         source=row["source"],
