@@ -241,6 +241,12 @@ class Publisher:
             refusals = await self._writer.offer([parcel.record for parcel in parcels])
         except Transient as error:
             refusals = [error] * len(parcels)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # not ours: the writer's own; a request nobody counts as ended would end the run's work
+            refusals = [Transient("the request was cancelled")] * len(parcels)
         now_ns = self._clock.now_ns()
         self.puts.add(now_ns - started_ns)
         accepted = [p.batch for p, error in zip(parcels, refusals, strict=True) if error is None]

@@ -174,7 +174,10 @@ class AsyncKinesisWriter:
         try:
             # aiohttp writes bytes at once and a file in pieces, which lets the loop go on
             data = body if len(body) <= _AT_ONCE_BYTES else io.BytesIO(body)
-            async with self._connected().post(self._url, data=data, headers=headers) as answer:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._connected().post(self._url, data=data, headers=headers) as answer,
+            ):
                 return answer.status, answer.headers, await answer.read()
         except _LOST as error:
             raise Transient(f"{self._what}: {type(error).__name__}: {error}") from error
@@ -219,7 +222,7 @@ class AsyncKinesisWriter:
             connector = aiohttp.TCPConnector(
                 limit=self._connections, keepalive_timeout=_KEEPALIVE_S, ssl=_tls(self._url)
             )
-            timeout = aiohttp.ClientTimeout(total=self._timeout_s)
+            timeout = aiohttp.ClientTimeout(total=None)
             self._http = aiohttp.ClientSession(
                 connector=connector, timeout=timeout, auto_decompress=False
             )
