@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from tradelake.adapters.aws.logs import log_batch
 from tradelake.topology import metrics, names
+from tradelake.usecases.aggregate import Aggregated
+from tradelake.usecases.backfill import Backfilled
+from tradelake.usecases.cross_check import Checked
+from tradelake.usecases.deliver import Delivered
+from tradelake.usecases.rebuild_bars import Maintained, Rebuilt
+from tradelake.usecases.transform import Transformed
 from tradelake.usecases.validate import Validated
 
 
@@ -25,6 +32,34 @@ def test_report_of_a_component_carries_its_metrics_and_its_text_in_one_line(caps
     assert published["Namespace"] == metrics.NAMESPACE
     assert (line["component"], line["environment"]) == ("validate", "test")
     assert {metric["Name"] for metric in published["Metrics"]} >= {"Records", "Rejected"}
+
+
+def test_metrics_of_nested_outcomes_are_found_by_their_path(capsys):
+    outcome = Maintained(rebuilt=Rebuilt(bars=7), checked=Checked(opened=2, unexplained=1))
+    log_batch("rebuild_bars", "request-1", outcome)
+    line = json.loads(capsys.readouterr().out)
+    assert line["BarsRebuilt"] == [7.0]
+    assert (line["CrossSourceMismatches"], line["CrossSourceUnexplained"]) == ([2.0], [1.0])
+
+
+@pytest.mark.parametrize(
+    ("component", "outcome"),
+    [
+        ("validate", Validated),
+        ("aggregate", Aggregated),
+        ("deliver", Delivered),
+        ("transform", Transformed),
+        ("backfill", Backfilled),
+        ("rebuild_bars", Maintained),
+    ],
+)
+def test_every_metric_is_a_field_of_what_its_function_reports(component, outcome):
+    for metric in metrics.of_component(component):
+        kind = outcome
+        for name in metric.field.split("."):
+            fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+            assert name in fields, metric.field
+            kind = fields[name]
 
 
 def test_metric_without_a_value_is_left_out(capsys):

@@ -89,6 +89,18 @@ def test_backfill_does_nothing_more_when_it_runs_again():
     assert (len(parts.writer.batches), parts.ledger.notes) == before
 
 
+def test_backfill_tells_how_long_what_it_could_not_fill_has_waited():
+    ledger = Ledger()
+    for closed_ns in (CLOSED, CLOSED + 20 * S, OPEN):
+        ledger.record(replace(GAP, opened_ns=OPENED + closed_ns % 7, closed_ns=closed_ns))
+    parts = parts_of(History(some_history(), size=50, errors=[Transient("away")]), ledger=ledger)
+    outcome = backfill(parts)
+    assert (outcome.unfilled, outcome.stopped) == (2, "away")
+    assert outcome.unfilled_s == pytest.approx(10 + 30)
+    assert outcome.oldest_s == pytest.approx(600)
+    assert (backfill(parts).unfilled, backfill(parts).oldest_s) == (0, 0)
+
+
 def test_the_last_position_of_every_bucket_is_noted():
     parts = parts_of(History(some_history(), size=7))
     backfill(parts)

@@ -124,6 +124,40 @@ DUPLICATES: Final = Metric(
 )
 LAKE_P50, LAKE_P99, LAKE_P999 = _latencies(_DELIVER, "ReceiptToLake", "receipt to committed rows")
 
+DERIVED: Final = Metric(_TRANSFORM, "derived", "Derived", "Count", "records made by transforms")
+TRANSFORM_FAILURES: Final = Metric(
+    _TRANSFORM, "rejected", "Failures", "Count", "records that a transform could not deal with"
+)
+FETCHED: Final = Metric(
+    _BACKFILL, "records", "Fetched", "Count", "records fetched over REST to fill gaps"
+)
+GAPS_UNFILLED: Final = Metric(
+    _BACKFILL, "unfilled", "GapsUnfilled", "Count", "closed gaps that wait to be filled"
+)
+UNFILLED_SECONDS: Final = Metric(
+    _BACKFILL, "unfilled_s", "UnfilledSeconds", "Seconds", "length of the gaps that wait"
+)
+OLDEST_UNFILLED: Final = Metric(
+    _BACKFILL, "oldest_s", "OldestUnfilled", "Seconds", "since the first gap that waits was closed"
+)
+REBUILT: Final = Metric(
+    _REBUILD, "rebuilt.bars", "BarsRebuilt", "Count", "bars of filled gaps, from the lake"
+)
+MISMATCHES: Final = Metric(
+    _REBUILD,
+    "checked.opened",
+    "CrossSourceMismatches",
+    "Count",
+    "minutes in which the venue counts more than we, new: each opens a gap",
+)
+UNEXPLAINED: Final = Metric(
+    _REBUILD,
+    "checked.unexplained",
+    "CrossSourceUnexplained",
+    "Count",
+    "minutes of the last hour that differ although they were fetched again",
+)
+
 METRICS: Final = (
     RECEIVED,
     DURABLE,
@@ -155,6 +189,15 @@ METRICS: Final = (
     LAKE_P50,
     LAKE_P99,
     LAKE_P999,
+    DERIVED,
+    TRANSFORM_FAILURES,
+    FETCHED,
+    GAPS_UNFILLED,
+    UNFILLED_SECONDS,
+    OLDEST_UNFILLED,
+    REBUILT,
+    MISMATCHES,
+    UNEXPLAINED,
 )
 
 ALARMS: Final = (
@@ -167,6 +210,10 @@ ALARMS: Final = (
     Alarm(GAPS_OPENED, "Sum", "at_least", 10, 10, "the feed is interrupted again and again"),
     Alarm(UNIVERSE_EVENTS, "Maximum", "at_least", 1, 1, "an asset was halted, delisted or renamed"),
     Alarm(REJECTED, "Sum", "at_least", 100, 5, "many records break a quality rule"),
+    Alarm(TRANSFORM_FAILURES, "Sum", "at_least", 1, 5, "a user's transform fails again and again"),
+    Alarm(OLDEST_UNFILLED, "Maximum", "at_least", 1800, 2, "a gap is unfilled for half an hour"),
+    Alarm(MISMATCHES, "Sum", "at_least", 1, 1, "data escaped us without a gap being seen"),
+    Alarm(UNEXPLAINED, "Maximum", "at_least", 1, 5, "what was fetched again differs all the same"),
 )
 
 

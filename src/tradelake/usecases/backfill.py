@@ -71,6 +71,10 @@ class Backfilled(msgspec.Struct, kw_only=True):
         Gaps left to a concurrent run.
     stopped : str
         Why the run ended before all was done; empty: it did not.
+    unfilled : int
+        Closed gaps that this run left with a channel to be filled.
+    unfilled_s, oldest_s : float
+        How long they lasted together; how long ago the first of them was closed; seconds.
     """
 
     gaps: int = 0
@@ -82,6 +86,9 @@ class Backfilled(msgspec.Struct, kw_only=True):
     records: int = 0
     lost: int = 0
     stopped: str = ""
+    unfilled: int = 0
+    unfilled_s: float = 0.0
+    oldest_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,12 +148,16 @@ def backfill(
     """
     outcome = Backfilled()
     refused: list[str] = []
-    for gap in parts.ledger.gaps():
-        if gap.venue != parts.venue or not (only is None or only(gap)):
-            continue
-        outcome.gaps += 1
+    runs = [
+        _GapRun(parts, gap, outcome, stop_ns)
+        for gap in parts.ledger.gaps()
+        if gap.venue == parts.venue and (only is None or only(gap))
+    ]
+    outcome.gaps = len(runs)
+    for run in runs:
+        gap = run.gap
         try:
-            _GapRun(parts, gap, outcome, stop_ns).run()
+            run.run()
         except _OutOfTime:
             outcome.stopped = "the time is over"
             break
@@ -159,29 +170,43 @@ def backfill(
             refused.append(f"gap {gap.venue} {gap.opened_ns} ({gap.cause}): {error}")
     if refused:
         raise Fatal(f"{len(refused)} gaps cannot be filled, first {refused[0]}")
+    _note_unfilled(outcome, [run.gap for run in runs], parts.clock.now_ns())
     return outcome
 
 
+def _note_unfilled(outcome: Backfilled, gaps: Sequence[Gap], now_ns: int) -> None:
+    left = [gap for gap in gaps if gap.closed_ns != OPEN and not _is_done(gap)]
+    if left:
+        outcome.unfilled = len(left)
+        outcome.unfilled_s = sum(gap.closed_ns - gap.opened_ns for gap in left) / 1e9
+        outcome.oldest_s = (now_ns - min(gap.closed_ns for gap in left)) / 1e9
+
+
+def _is_done(gap: Gap) -> bool:
+    fills = gap.fill.channels
+    return all(name in fills and fills[name].status in _DONE for name in gap.channels)
+
+
 class _GapRun:
-    """One gap's share of a run."""
+    """One gap's share of a run; ``gap`` is what the ledger holds of it now."""
 
     def __init__(
         self, parts: BackfillParts, gap: Gap, outcome: Backfilled, stop_ns: int | None
     ) -> None:
         self._parts = parts
-        self._gap = gap
+        self.gap = gap
         self._outcome = outcome
         self._stop_ns = stop_ns
         self._lane: _BackfillLane | None = None
 
     def run(self) -> None:
         self._mark_unrecoverable()
-        if self._gap.closed_ns == OPEN:
+        if self.gap.closed_ns == OPEN:
             self._outcome.open += 1
             return
         settling = False
         for channel in ORDER:
-            if channel not in self._gap.channels or self._fill_of(channel).status in _DONE:
+            if channel not in self.gap.channels or self._fill_of(channel).status in _DONE:
                 continue
             if self._settled(channel):
                 self._fill(channel)
@@ -190,23 +215,23 @@ class _GapRun:
         self._outcome.settling += settling
 
     def _fill_of(self, channel: str) -> ChannelFill:
-        return self._gap.fill.channels.get(channel, ChannelFill())
+        return self.gap.fill.channels.get(channel, ChannelFill())
 
     def _note(self, changed: dict[str, ChannelFill]) -> None:
-        old, lane = self._gap.fill, self._lane
+        old, lane = self.gap.fill, self._lane
         fill = Fill(
             channels={**old.channels, **changed},
             epoch=old.epoch if lane is None else lane.epoch,
             last_seq=old.last_seq if lane is None else dict(lane.last_seq),
             settled=old.settled,
         )
-        self._parts.ledger.note_fill(self._gap, fill)
-        self._gap = replace(self._gap, fill=fill)
+        self._parts.ledger.note_fill(self.gap, fill)
+        self.gap = replace(self.gap, fill=fill)
 
     def _mark_unrecoverable(self) -> None:
         lost = [
             channel
-            for channel in self._gap.channels
+            for channel in self.gap.channels
             if channel not in ORDER and self._fill_of(channel).status not in _DONE
         ]
         if lost:
@@ -214,7 +239,7 @@ class _GapRun:
             self._outcome.unrecoverable += len(lost)
 
     def _settled(self, channel: str) -> bool:
-        settled_ns = self._gap.closed_ns + self._parts.margins.settle_of(channel)
+        settled_ns = self.gap.closed_ns + self._parts.margins.settle_of(channel)
         return self._parts.clock.now_ns() >= settled_ns
 
     def _fill(self, channel: str) -> None:
@@ -228,7 +253,7 @@ class _GapRun:
             )
         fetched = self._fill_of(channel).fetched
         changed = {channel: ChannelFill(status="filled", fetched=fetched)}
-        if channel == BARS and UPDATED_BARS in self._gap.channels:
+        if channel == BARS and UPDATED_BARS in self.gap.channels:
             changed[UPDATED_BARS] = ChannelFill(status="filled")
         self._note(changed)
         self._outcome.filled += len(changed)
@@ -242,7 +267,7 @@ class _GapRun:
 
     def _pages(self, channel: str) -> Iterator[tuple[list[Record], str]]:
         """Pages of whole instants, each with the cursor that follows it."""
-        gap, parts = self._gap, self._parts
+        gap, parts = self.gap, self._parts
         symbols = parts.symbols() if EVERY_SYMBOL in gap.symbols else gap.symbols
         if not symbols:
             raise InsufficientData("no symbol of the venue is known")
