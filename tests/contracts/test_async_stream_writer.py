@@ -266,9 +266,20 @@ def test_requests_respect_the_limits_when_there_are_many_or_large_records(monkey
     assert [len(r["Records"]) for r in many.requests] == [MAX_REQUEST_RECORDS] * 2 + [201]
     records = [Outgoing(f"k{i}", b"x" * 1_000_000) for i in range(11)]
     assert offer(large, records, monkeypatch) == [None] * 11
-    assert len(large.requests) == 2
+    assert len(large.requests) == 6
     with pytest.raises(Fatal, match="1048577"):
         offer(large, [Outgoing("k", b"x" * MAX_RECORD_BYTES)], monkeypatch)
+
+
+def test_what_was_accepted_stays_accepted_when_a_later_request_of_the_same_offer_fails(monkeypatch):
+    kinesis = Kinesis()
+    fine = web.json_response({"Records": [{"SequenceNumber": "1", "ShardId": "s"}] * 2})
+    kinesis.script = [lambda _: fine, lambda _: web.Response(status=503, body=b"{}")]
+    records = [Outgoing(f"k{i}", b"x" * 1_000_000) for i in range(5)]
+    outcomes = offer(kinesis, records, monkeypatch)
+    assert outcomes[:2] == [None, None]
+    assert all(isinstance(outcome, Transient) for outcome in outcomes[2:])
+    assert len(kinesis.requests) == 2
 
 
 def test_nothing_is_requested_when_there_is_nothing_to_put(monkeypatch):

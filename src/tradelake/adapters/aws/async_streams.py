@@ -26,7 +26,6 @@ from tradelake.adapters.aws.clients import client as make_client
 from tradelake.adapters.aws.clients import translate
 from tradelake.adapters.aws.signing import Credential, Signer
 from tradelake.adapters.aws.streams import (
-    MAX_REQUEST_BYTES,
     MAX_REQUEST_RECORDS,
     check_size,
     refusal_of,
@@ -55,6 +54,10 @@ class _Entry(msgspec.Struct, rename="pascal"):
 class _Request(msgspec.Struct, rename="pascal"):
     stream_name: str
     records: list[_Entry]
+
+
+_REQUEST_BYTES: Final = 2 * 1024 * 1024
+"""Kinesis takes five times as much at once; a request that is lost should not lose so much."""
 
 
 class _Result(msgspec.Struct, rename="pascal"):
@@ -106,7 +109,7 @@ class AsyncKinesisWriter:
         *,
         session: Any = None,  # noqa: ANN401 - botocore has no static types
         connections: int = 8,
-        timeout_s: float = 5.0,
+        timeout_s: float = 10.0,
     ) -> None:
         self._stream, self._clock = stream, clock
         self._session = session
@@ -126,16 +129,24 @@ class AsyncKinesisWriter:
     async def offer(self, records: Sequence[Outgoing]) -> Sequence[Transient | None]:
         """Put records of different keys, once; None for each that is durable, else the refusal.
 
+        Many bytes go in several requests, one after the other, so that a slow stream takes at least
+        some of them: what was accepted before a request failed stays accepted.
+
         Raises
         ------
         Transient
-            Kinesis does not answer, or refuses the request as a whole for now.
+            Kinesis does not answer, or refuses the first request as a whole for now.
         Fatal
             It refuses for good, or a record exceeds 1 MiB.
         """
         refusals: list[Transient | None] = []
         for part in _requests(records, self._stream):
-            refusals += await self._request(part)
+            try:
+                refusals += await self._request(part)
+            except Transient as error:
+                if not refusals:
+                    raise
+                return refusals + [error] * (len(records) - len(refusals))
         return refusals
 
     async def close(self) -> None:
@@ -234,7 +245,7 @@ def _requests(records: Sequence[Outgoing], stream: str) -> Iterator[Sequence[Out
     size = 0
     for record in records:
         record_size = check_size(record, stream)
-        if part and (len(part) >= MAX_REQUEST_RECORDS or size + record_size > MAX_REQUEST_BYTES):
+        if part and (len(part) >= MAX_REQUEST_RECORDS or size + record_size > _REQUEST_BYTES):
             yield part
             part, size = [], 0
         part.append(record)
