@@ -132,7 +132,7 @@ def rows_by_batch(
 Column = Callable[[Sequence[Any]], Any]
 """Makes a column of records, as a sequence or an Arrow array."""
 
-_STAMP: Final = ("venue", "lane", "epoch", "bucket", "seq")
+_STAMP: Final = ("venue", "lane", "origin", "epoch", "bucket", "seq")
 
 
 def _attribute(name: str) -> Column:

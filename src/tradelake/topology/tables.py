@@ -67,6 +67,7 @@ _TIME = (
 _INGEST = Column("ts_ingest_ns", "int64", "first seen by us, ns since 1970 UTC")
 _TRANSPORT = (
     Column("lane", "string", "live, backfill or history: which way the row came"),
+    Column("origin", "string", "ingester or process of the venue; empty for the only ingester"),
     Column("epoch", "int64", "fence of the ingester's lease"),
     Column("bucket", "int32", "symbol bucket"),
     Column("seq", "int64", "sequence of the micro-batch in (lane, epoch, bucket)"),
@@ -201,7 +202,7 @@ BOOK_SNAPSHOTS: Final = Table(
         *_TRANSPORT,
         _FLAGS,
     ),
-    ("venue", "symbol", "ts_event_ns", "updates", "epoch"),
+    ("venue", "symbol", "ts_event_ns", "updates", "origin", "epoch"),
     "ts_event",
     "ts_event",
     (("ts_event", "day"),),
@@ -245,7 +246,10 @@ DERIVED: Final = Table(
         *_TRANSPORT,
         _FLAGS,
     ),
-    ("venue", "symbol", "transform", "ts_event_ns", "ordinal", "lane", "epoch", "bucket", "seq"),
+    (
+        *("venue", "symbol", "transform", "ts_event_ns", "ordinal"),
+        *("lane", "origin", "epoch", "bucket", "seq"),
+    ),
     "ts_event",
     "ts_event",
     (("ts_event", "day"),),
@@ -266,7 +270,7 @@ QUARANTINE: Final = Table(
         Column("position", "int32", "index of the record in its micro-batch"),
         *_TRANSPORT,
     ),
-    ("venue", "lane", "epoch", "bucket", "seq", "position"),
+    ("venue", "lane", "origin", "epoch", "bucket", "seq", "position"),
     "ts_event",
     "ts_event",
     (("ts_event", "day"),),
