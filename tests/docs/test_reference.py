@@ -29,7 +29,10 @@ def generator() -> ModuleType:
         "gen_reference", ROOT / "docs" / "gen_reference.py"
     )
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        # as for a script, which finds what is beside it
+        patch.syspath_prepend(ROOT / "docs")
+        spec.loader.exec_module(module)
     return module
 
 

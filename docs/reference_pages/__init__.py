@@ -1,0 +1,1 @@
+"""Reference pages, each a function that returns Markdown made from the code it describes."""
