@@ -17,6 +17,7 @@ from infra.hot import HotStoreStack
 from infra.lake import LakeStack
 from infra.logs import log_group
 from infra.packaging import RUNTIME, LightBundle, handler_of, image_context
+from infra.schedules import once_an_event
 from infra.security import SecurityStack
 from infra.streams import StreamsStack
 from infra.variables import chosen
@@ -30,12 +31,16 @@ _LOCKS: Final = {"lake": "requirements/lake.txt", "feed": "requirements/ingester
 
 
 def deployed(environment: Environment) -> tuple[functions.Function, ...]:
-    """Functions that an environment has: all, but the hot one only where there is a hot store."""
-    return tuple(
-        function
-        for function in functions.FUNCTIONS
-        if function is not functions.HOT or environment.hot_store != "none"
-    )
+    """Functions that an environment has.
+
+    All, but the hot one only where there is a hot store, and that of users' transforms only where
+    there are any: it would be invoked for every batch and do nothing.
+    """
+    absent = {
+        functions.HOT: environment.hot_store == "none",
+        functions.TRANSFORM: not environment.transforms,
+    }
+    return tuple(item for item in functions.FUNCTIONS if not absent.get(item, False))
 
 
 class FunctionsStack(cdk.Stack):
@@ -104,6 +109,7 @@ class FunctionsStack(cdk.Stack):
                 if self._environment.tracing
                 else lambda_.Tracing.DISABLED,
                 **self._place(function),
+                **once_an_event(function),
             },
         )
         for trigger in function.triggers:
@@ -152,7 +158,10 @@ class FunctionsStack(cdk.Stack):
             statements += grants.write_bucket(buckets[bucket.name], key)
         if function.lake_tables:
             statements += grants.glue_tables(
-                self, self._environment.name, function.lake_tables, write=True
+                self,
+                self._environment.name,
+                function.lake_tables,
+                write=stores.LAKE_BUCKET in function.write_buckets,
             )
         for secret in function.secrets:
             statements += grants.read_secret(

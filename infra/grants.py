@@ -7,7 +7,8 @@ may read. A key is usable only through the service that stores the data (``kms:V
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_dynamodb as dynamodb
@@ -175,13 +176,21 @@ def attach_to_vpc() -> Statements:
 
 
 def role(
-    scope: cdk.Stack, name: str, service: str, statements: Sequence[iam.PolicyStatement]
+    scope: cdk.Stack,
+    name: str,
+    service: str,
+    statements: Sequence[iam.PolicyStatement],
+    *,
+    conditions: Mapping[str, Any] | None = None,
 ) -> iam.Role:
-    """Return a role whose one inline policy exists as soon as the role does."""
+    """Return a role whose one inline policy exists as soon as the role does.
+
+    ``conditions``: when the service may assume it.
+    """
     document = iam.PolicyDocument(statements=list(statements))
     return iam.Role(
         scope,
         name,
-        assumed_by=iam.ServicePrincipal(service),
+        assumed_by=iam.ServicePrincipal(service, conditions=conditions),
         inline_policies={"exactly": document} if statements else None,
     )

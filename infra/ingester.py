@@ -9,6 +9,7 @@ from aws_cdk import aws_ec2 as ec2
 from aws_cdk import aws_ecs as ecs
 from aws_cdk import aws_efs as efs
 from aws_cdk import aws_iam as iam
+from aws_cdk import aws_servicediscovery as servicediscovery
 from constructs import Construct
 
 from infra import grants
@@ -21,8 +22,11 @@ from infra.streams import StreamsStack
 from infra.variables import HEALTH_PORT, chosen
 from tradelake.topology import containers, names
 
+_CLUSTER: Final = "services"
 _SPOOL: Final = "spool"
 _NFS: Final = 2049
+_NAME_TTL_S: Final = 10
+"""How long a subscriber may hold an address of a task that is gone."""
 _UID: Final = "10001"
 """Whom the image runs as."""
 _PROBE = (
@@ -37,8 +41,9 @@ class IngesterStack(cdk.Stack):
     It reads the Alpaca secret itself, so that a rotated one is found without a new task definition.
     Alpaca admits one connection an account; a lease sees to that, so a deployment starts the new
     task first: it stands by until the old one has ended in order. The spool is on EFS, which
-    outlives every task. The cluster has no capacity providers: associating them races with ECS's
-    service-linked role in a new account.
+    outlives every task. Subscribers of the live tap find the tasks by name inside the VPC. The
+    cluster has no capacity providers: associating them races with ECS's service-linked role in a
+    new account.
 
     Attributes
     ----------
@@ -65,7 +70,7 @@ class IngesterStack(cdk.Stack):
         self.cluster = ecs.Cluster(
             self,
             "Cluster",
-            cluster_name=names.physical(environment.name, "services"),
+            cluster_name=names.physical(environment.name, _CLUSTER),
             vpc=vpc,
             container_insights_v2=ecs.ContainerInsights.ENABLED,
         )
@@ -95,6 +100,7 @@ class IngesterStack(cdk.Stack):
             security_groups=[outbound],
             enable_ecs_managed_tags=True,
             propagate_tags=ecs.PropagatedTagSource.SERVICE,
+            cloud_map_options=self._names(),
         )
 
     def _task(
@@ -169,12 +175,22 @@ class IngesterStack(cdk.Stack):
         )
         return task
 
+    def _names(self) -> ecs.CloudMapOptions:
+        """``ingester.<cluster>.local``: addresses of the leader and of whoever stands by."""
+        domain = f"{names.physical(self._environment.name, _CLUSTER)}.local"
+        return ecs.CloudMapOptions(
+            name=containers.INGESTER.name,
+            cloud_map_namespace=self.cluster.add_default_cloud_map_namespace(name=domain),
+            dns_record_type=servicediscovery.DnsRecordType.A,
+            dns_ttl=cdk.Duration.seconds(_NAME_TTL_S),
+        )
+
     def _evict(self) -> list[iam.PolicyStatement]:
         """End a task of the own cluster whose lease ran out; task ids are not known beforehand."""
         tasks = self.format_arn(
             service="ecs",
             resource="task",
-            resource_name=f"{names.physical(self._environment.name, 'services')}/*",
+            resource_name=f"{names.physical(self._environment.name, _CLUSTER)}/*",
         )
         return [grants.allow(["ecs:StopTask"], [tasks])]
 

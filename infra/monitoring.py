@@ -70,8 +70,11 @@ class MonitoringStack(cdk.Stack):
             self._watch_stream(stream)
         for table in stores.KEY_TABLES:
             self._watch_key_table(table)
+        running = {function.name for function in deployed(environment)}
+        if environment.ingester_tasks:
+            running.add(containers.INGESTER.name)
         for alarm in metrics.ALARMS:
-            if environment.ingester_tasks or alarm.metric.component != containers.INGESTER.name:
+            if alarm.metric.component in running:
                 self._watch_metric(alarm)
         if environment.ingester_tasks:
             self._watch_ingester()

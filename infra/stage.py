@@ -14,6 +14,7 @@ from infra.lake import LakeStack
 from infra.monitoring import MonitoringStack
 from infra.network import NetworkStack
 from infra.packaging import LightBundle
+from infra.schedules import SchedulesStack
 from infra.security import SecurityStack
 from infra.streams import StreamsStack
 from infra.variables import values
@@ -44,6 +45,7 @@ class TradelakeStage(cdk.Stage):
             bundle=bundle,
             variables=variables,
         )
+        SchedulesStack(self, environment, made=made.functions)
         IngesterStack(
             self,
             environment,

@@ -138,11 +138,13 @@ class Templates:
 
 @pytest.fixture(scope="session")
 def assembly(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Cloud assembly of every environment, without bundling."""
+    """Cloud assembly of every environment, with a transform in each, without bundling."""
     from infra.application import application
+    from infra.environments import ENVIRONMENTS
 
     folder = tmp_path_factory.mktemp("assembly")
-    application(outdir=str(folder), context={"aws:cdk:bundling-stacks": []}).synth()
+    every = [dataclasses.replace(item, transforms="transforms.spread") for item in ENVIRONMENTS]
+    application(every, outdir=str(folder), context={"aws:cdk:bundling-stacks": []}).synth()
     return folder
 
 
@@ -179,7 +181,7 @@ def synthesise(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="session")
 def bare(synthesise: Any) -> tuple[Templates, Path]:
-    """An environment with its options the other way: no hot store, no ingester, a fixed account."""
+    """An environment without hot store, ingester and transforms, in a fixed account."""
     from infra.environments import DEV
 
     settings = dataclasses.replace(

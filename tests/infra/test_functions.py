@@ -20,6 +20,7 @@ SETTINGS_OF = {
     functions.HOT: settings.HotSettings,
     functions.PREPARE: settings.SweepSettings,
     functions.COLLECT: settings.SweepSettings,
+    functions.BACKFILL: settings.BackfillSettings,
     functions.REBUILD: settings.RebuildSettings,
 }
 
@@ -64,14 +65,16 @@ def test_functions_variables_are_its_settings(templates, environment, function):
     assert loaded.environment == environment
 
 
-def test_light_functions_share_one_zip_and_lake_functions_one_image(stages):
+@pytest.mark.parametrize("package", ["light", "lake", "feed"])
+def test_functions_of_a_package_share_one_zip_or_image(stages, package):
     made = [
-        item.properties["Code"]
-        for stage in stages.values()
-        for item in stage.of("AWS::Lambda::Function", "functions")
+        _function(templates, environment, function)["Code"]
+        for environment, templates in stages.items()
+        for function in functions.FUNCTIONS
+        if function.package == package
     ]
-    assert len({str(code["S3Key"]) for code in made if "S3Key" in code}) == 1
-    assert len({str(code["ImageUri"]) for code in made if "ImageUri" in code}) == 1
+    key = "S3Key" if package == "light" else "ImageUri"
+    assert len({str(code[key]) for code in made}) == 1
 
 
 def test_every_function_of_an_environment_is_in_the_topology(templates, environment):
@@ -127,7 +130,23 @@ def test_an_environment_without_hot_store_has_no_hot_function_nor_database(bare)
     made = {item.properties.get("FunctionName") for item in templates.of("AWS::Lambda::Function")}
     assert names.physical("dev", functions.HOT.name) not in made
     assert templates.of("AWS::Timestream::InfluxDBInstance") == []
-    assert len(templates.of("AWS::Lambda::EventSourceMapping")) == len(TRIGGERS) - 1
+    assert len(templates.of("AWS::Lambda::EventSourceMapping")) == len(
+        [
+            trigger
+            for function in functions.FUNCTIONS
+            for trigger in function.triggers
+            if function not in {functions.HOT, functions.TRANSFORM}
+        ]
+    )
+
+
+def test_an_environment_without_transforms_has_no_function_nor_alarm_for_them(bare):
+    templates, _ = bare
+    name = names.physical("dev", functions.TRANSFORM.name)
+    made = {item.properties.get("FunctionName") for item in templates.of("AWS::Lambda::Function")}
+    alarms = [item.properties["AlarmName"] for item in templates.of("AWS::CloudWatch::Alarm")]
+    assert name not in made
+    assert [alarm for alarm in alarms if alarm.startswith(name)] == []
 
 
 def test_hot_function_reaches_the_hot_store_and_nothing_else_is_in_the_vpc(templates, environment):

@@ -157,6 +157,7 @@ def test_every_image_is_made_of_a_file_that_is_there(assembly):
     assert files == {
         "containers/ingester/Dockerfile",
         "containers/backtest/Dockerfile",
+        "infra/images/feed.Dockerfile",
         "infra/images/lake.Dockerfile",
     }
 
@@ -166,6 +167,7 @@ def test_every_image_is_made_of_a_file_that_is_there(assembly):
     [
         ("containers/ingester/Dockerfile", "requirements/ingester.txt"),
         ("containers/backtest/Dockerfile", "requirements/backtest.txt"),
+        ("infra/images/feed.Dockerfile", "requirements/ingester.txt"),
         ("infra/images/lake.Dockerfile", "requirements/lake.txt"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tradelake.topology import containers, functions, names, stores
+from tradelake.topology.schedules import SCHEDULES
 
 ANYWHERE = {
     "ecr:GetAuthorizationToken": "a token is for the whole registry",
@@ -110,13 +111,22 @@ def test_function_commits_to_exactly_its_lake_tables(templates, environment, fun
         for resource in _resources(grants, "glue:UpdateTable")
         if ":table/" in resource
     }
-    assert committed == {table.name for table in function.lake_tables}
+    writes = stores.LAKE_BUCKET in function.write_buckets
+    assert committed == {table.name for table in function.lake_tables if writes}
+    loaded = {
+        resource.split("/")[-1]
+        for resource in _resources(grants, "glue:GetTable")
+        if ":table/" in resource
+    }
+    assert loaded == {table.name for table in function.lake_tables}
 
 
 @ALL
-def test_function_reads_a_secret_only_to_reach_the_hot_store(templates, environment, function):
+def test_function_reads_exactly_its_secrets(templates, environment, function):
+    # the hot store's login is made beside it; a secret's reference is its ARN
+    own = (*function.secrets, *(("hot-store",) if function is functions.HOT else ()))
     secrets = _resources(_of(templates, environment, function), "secretsmanager:GetSecretValue")
-    assert len(secrets) == (1 if function is functions.HOT else 0)
+    assert secrets == {names.physical(environment, name) for name in own}
 
 
 @ALL
@@ -135,8 +145,54 @@ def test_ingester_may_do_what_the_topology_says(templates, environment):
     # a secret's reference is its ARN
     assert _resources(grants, "secretsmanager:GetSecretValue") == {secret.properties["Name"]}
     assert {action.split(":")[0] for action, _ in grants} == {
-        *("kinesis", "dynamodb", "secretsmanager", "kms"),
+        *("kinesis", "dynamodb", "secretsmanager", "kms", "ecs", "elasticfilesystem"),
     }
+
+
+def test_ingester_ends_tasks_of_its_own_cluster_only(templates, environment):
+    grants = _task(templates)
+    cluster = templates.one("AWS::ECS::Cluster").properties["ClusterName"]
+    assert cluster.startswith(names.physical(environment, ""))
+    (tasks,) = _resources(grants, "ecs:StopTask")
+    assert tasks == f"arn:aws:ecs:eu-west-1:111122223333:task/{cluster}/*"
+    assert {action for action, _ in grants if action.startswith("ecs:")} == {"ecs:StopTask"}
+
+
+def test_ingester_mounts_its_spool_through_its_access_point_only(templates):
+    made = templates.one("AWS::ECS::TaskDefinition").properties
+    [point] = templates.of("AWS::EFS::AccessPoint")
+    mounts = [
+        statement
+        for statement in templates.statements(made["TaskRoleArn"])
+        if "elasticfilesystem:ClientMount" in _many(statement["Action"])
+    ]
+    [statement] = mounts
+    assert set(statement["Action"]) == {
+        "elasticfilesystem:ClientMount",
+        "elasticfilesystem:ClientWrite",
+    }
+    allowed = statement["Condition"]["StringEquals"]["elasticfilesystem:AccessPointArn"]
+    assert allowed == f"arn:{point.logical_id}" or allowed.endswith(point.logical_id)
+    assert point.properties["PosixUser"] == {"Uid": "10001", "Gid": "10001"}
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda item: item.name)
+def test_schedule_may_invoke_its_function_only(templates, environment, schedule):
+    made = templates.one(
+        "AWS::Scheduler::Schedule", Name=names.physical(environment, schedule.name)
+    ).properties
+    grants = _grants(templates.statements(made["Target"]["RoleArn"]))
+    function = f"arn:{names.physical(environment, schedule.function.name)}"
+    assert grants == {("lambda:InvokeFunction", function)}
+
+
+def test_schedules_roles_are_assumed_from_the_environments_own_group_only(templates, environment):
+    for role in templates.of("AWS::IAM::Role", "schedules"):
+        [statement] = role.properties["AssumeRolePolicyDocument"]["Statement"]
+        assert statement["Principal"] == {"Service": "scheduler.amazonaws.com"}
+        group = f"arn:{names.physical(environment, 'schedules')}"
+        assert statement["Condition"]["ArnEquals"] == {"aws:SourceArn": group}
+        assert statement["Condition"]["StringEquals"] == {"aws:SourceAccount": "111122223333"}
 
 
 def test_backtest_job_reads_bars_and_writes_results_only(templates, environment):
@@ -191,7 +247,10 @@ def test_keys_are_used_through_the_service_that_stores_the_data_only(templates):
 
 
 def test_no_role_of_ours_has_a_managed_policy(templates):
-    stacks = ("network", "functions", "ingester", "monitoring", "hot", "streams", "security")
+    stacks = (
+        *("network", "functions", "schedules", "ingester", "monitoring"),
+        *("hot", "streams", "security"),
+    )
     for stack in stacks:
         for role in templates.of("AWS::IAM::Role", stack):
             assert "ManagedPolicyArns" not in role.properties, role.logical_id

@@ -75,6 +75,27 @@ def test_ingesters_spool_is_on_a_file_system_that_outlives_its_tasks(templates, 
     assert len(templates.of("AWS::EFS::MountTarget")) == 2
 
 
+def test_ingesters_tasks_have_a_name_and_a_way_in_for_the_vpc_alone(templates, environment):
+    domain = templates.one("AWS::ServiceDiscovery::PrivateDnsNamespace").properties
+    assert domain["Name"] == f"{names.physical(environment, 'services')}.local"
+    named = templates.one("AWS::ServiceDiscovery::Service", Name=containers.INGESTER.name)
+    [record] = named.properties["DnsConfig"]["DnsRecords"]
+    assert record["Type"] == "A"
+    service = templates.one("AWS::ECS::Service").properties
+    [registry] = service["ServiceRegistries"]
+    assert named.logical_id in registry["RegistryArn"] or registry["RegistryArn"] == (
+        f"arn:{containers.INGESTER.name}"
+    )
+    port = int(_variables(_container(templates)["Environment"])[names.ENV_HEALTH_PORT])
+    ways_in = [
+        rule
+        for group in templates.of("AWS::EC2::SecurityGroup", "ingester")
+        for rule in group.properties.get("SecurityGroupIngress", [])
+    ]
+    assert [(rule["FromPort"], rule["ToPort"]) for rule in ways_in] == [(port, port)]
+    assert ways_in[0]["CidrIp"].endswith(".CidrBlock")
+
+
 def test_ingester_runs_on_arm64(templates):
     task = templates.one("AWS::ECS::TaskDefinition").properties
     assert task["RuntimePlatform"]["CpuArchitecture"] == "ARM64"
