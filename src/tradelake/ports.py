@@ -431,12 +431,17 @@ class Gap:
     cause: str
     fill: Fill = NOTHING_FILLED
 
+    @property
+    def key(self) -> tuple[str, int, str, tuple[str, ...], tuple[str, ...]]:
+        """What names it: everything that is known when it opens."""
+        return (self.venue, self.opened_ns, self.cause, self.channels, self.symbols)
+
 
 class GapLedger(Protocol):
     """Keeps every gap for ever, with what was done about it."""
 
     def record(self, gap: Gap) -> None:
-        """Write interval and cause of a gap; (venue, opened_ns, cause) names it, ``fill`` stays."""
+        """Write a gap; all but ``closed_ns`` names it, so that it can be closed; ``fill`` stays."""
         ...
 
     def note_fill(self, gap: Gap, fill: Fill) -> None:

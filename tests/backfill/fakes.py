@@ -71,13 +71,13 @@ class Ledger:
     notes: int = 0
 
     def record(self, gap: Gap) -> None:
-        key = (gap.venue, gap.opened_ns, gap.cause)
+        key = gap.key
         before = self.kept.get(key, gap)
         self.kept[key] = replace(gap, fill=before.fill)
 
     def note_fill(self, gap: Gap, fill: Fill) -> None:
         self.fuse.step()
-        key = (gap.venue, gap.opened_ns, gap.cause)
+        key = gap.key
         if key not in self.kept or self.kept[key].fill != gap.fill:
             raise Conflict("the fill is another")
         self.kept[key] = replace(self.kept[key], fill=fill)

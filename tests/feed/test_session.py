@@ -30,7 +30,7 @@ from tradelake.feed.events import (
     Subscribed,
     VenueError,
 )
-from tradelake.feed.session import Session, SessionPolicy, State
+from tradelake.feed.session import ON_THE_WAY_NS, Session, SessionPolicy, State
 from tradelake.feed.subscription import Change, Credentials, Subscription
 from tradelake.market.channels import CHANNELS
 
@@ -159,13 +159,13 @@ def test_slow_client_is_a_gap_when_the_venue_says_so():
     session = streaming(S)
     session.received(TRADE, 2 * S)
     events = session.received(error(407), 3 * S)
-    gap = GapOpened(2 * S, WANTED.channels, WANTED.symbols, "slow client (407)")
+    gap = GapOpened(2 * S - ON_THE_WAY_NS, WANTED.channels, WANTED.symbols, "slow client (407)")
     assert events == [VenueError(407, "said so"), gap, GapClosed(gap, 3 * S)]
 
 
 def test_session_opens_a_gap_at_an_unreadable_frame_and_closes_it_at_the_next():
     session = streaming(S)
-    gap = GapOpened(1 * S, WANTED.channels, WANTED.symbols, "unreadable frame")
+    gap = GapOpened(S - ON_THE_WAY_NS, WANTED.channels, WANTED.symbols, "unreadable frame")
     assert gap in session.received("[{", 3 * S)
     assert gap not in session.received("[{", 4 * S)
     assert GapClosed(gap, 5 * S) in session.received(TRADE, 5 * S)
@@ -272,7 +272,8 @@ def test_gap_spans_from_the_last_frame_to_the_acknowledgement_when_the_line_drop
     session = streaming(S)
     session.received(TRADE, 5 * S)
     opened, interrupted, again = session.disconnected("reset by peer", 7 * S)
-    assert opened == GapOpened(5 * S, WANTED.channels, WANTED.symbols, "disconnect: reset by peer")
+    cause = "disconnect: reset by peer"
+    assert opened == GapOpened(5 * S - ON_THE_WAY_NS, WANTED.channels, WANTED.symbols, cause)
     assert interrupted == Interrupted(opened.cause)
     assert again == ReconnectAfter(1.0, "reset by peer")
     assert session.disconnected("refused", 8 * S) == [ReconnectAfter(2.0, "refused")]
@@ -368,7 +369,7 @@ def test_socket_is_replaced_when_renewing_a_silent_channel_did_not_help():
     events = session.tick(41 * S)
     assert [type(event) for event in events] == [GapClosed, GapOpened, Interrupted, Close]
     assert events[0].gap == gap
-    assert events[1].opened_ns == events[0].closed_ns == 41 * S
+    assert events[1].opened_ns == events[0].closed_ns == 41 * S - ON_THE_WAY_NS
 
 
 def test_a_silent_channel_is_given_more_time_when_replacing_the_socket_did_not_help():
@@ -539,7 +540,12 @@ def test_full_jitter_stays_under_a_growing_capped_bound_when_drawn():
         assert 0.0 <= next(waits) <= bound
 
 
-PART_OF_THE_STREAM = ("partial acknowledgement", "mute: no ", "subscription renewed")
+PART_OF_THE_STREAM = (
+    "partial acknowledgement",
+    "mute: no ",
+    "subscription renewed",
+    "unreadable frame",
+)
 
 
 class AnyVenue(RuleBasedStateMachine):

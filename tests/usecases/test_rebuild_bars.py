@@ -33,13 +33,13 @@ class ManualClock:
 
 class LedgerInMemory:
     def __init__(self, *gaps):
-        self.kept = {(gap.venue, gap.opened_ns, gap.cause): gap for gap in gaps}
+        self.kept = {gap.key: gap for gap in gaps}
 
     def record(self, gap):
-        self.kept[gap.venue, gap.opened_ns, gap.cause] = gap
+        self.kept[gap.key] = gap
 
     def note_fill(self, gap, fill):
-        key = (gap.venue, gap.opened_ns, gap.cause)
+        key = gap.key
         if self.kept[key].fill != gap.fill:
             raise Conflict("somebody else")
         self.kept[key] = replace(gap, fill=fill)

@@ -68,6 +68,10 @@ from tradelake.market.channels import UNKNOWN
 from tradelake.market.records import Record, Unreadable, channel_of
 
 
+ON_THE_WAY_NS: Final = 1_000_000_000
+"""What is lost may have been published so long before the last frame that was received."""
+
+
 class State(enum.Enum):
     """Where a session stands."""
 
@@ -167,7 +171,7 @@ class Session:
             return self._gaps.close(UNKNOWN, now_ns)
         if self.state is not State.STREAMING:
             return []
-        since_ns = min(before_ns, now_ns - 1)
+        since_ns = min(before_ns, now_ns - 1) - ON_THE_WAY_NS
         return self._gaps.open(UNKNOWN, self._wanted.symbols, since_ns, "unreadable frame")
 
     def pong(self, now_ns: int) -> list[Event]:
@@ -387,7 +391,7 @@ class Session:
         if error.code == SYMBOL_LIMIT and self.state is State.STREAMING:
             return []
         if error.code == SLOW_CLIENT:
-            since_ns = min(before_ns, now_ns - 1)
+            since_ns = min(before_ns, now_ns - 1) - ON_THE_WAY_NS
             named = blocks(self._wanted.symbols)
             slow = [GapOpened(since_ns, *block, "slow client (407)") for block in named]
             return [*slow, *(GapClosed(gap, now_ns) for gap in slow)]
@@ -414,7 +418,7 @@ class Session:
     def _interrupt(self, cause: str, since_ns: int | None = None) -> list[Event]:
         if not self._streamed:
             return []
-        opened_ns = self._heard_ns if since_ns is None else since_ns
+        opened_ns = self._heard_ns - ON_THE_WAY_NS if since_ns is None else since_ns
         return self._gaps.interrupt(self._wanted.symbols, opened_ns, cause)
 
     def _enter(self, state: State, now_ns: int) -> None:

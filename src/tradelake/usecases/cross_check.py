@@ -163,7 +163,7 @@ def _gap_of(venue: str, key: MinuteKey) -> tuple[str, int, int, tuple[str], tupl
 
 
 def _open_gap(gap: Gap, gaps: list[Gap], ledger: GapLedger, outcome: Checked) -> None:
-    same = [one for one in gaps if (one.opened_ns, one.cause) == (gap.opened_ns, gap.cause)]
+    same = [one for one in gaps if one.key == gap.key]
     if same:
         outcome.unexplained += same[0].fill.settled
         outcome.known += not same[0].fill.settled

@@ -42,7 +42,7 @@ class DynamoGaps:
         self._client = client or make_client("dynamodb")
 
     def record(self, gap: Gap) -> None:
-        """Write interval and cause of a gap; (venue, opened_ns, cause) names it, ``fill`` stays.
+        """Write interval and cause of a gap; all but ``closed_ns`` names it, ``fill`` stays.
 
         Raises
         ------
@@ -113,8 +113,9 @@ class DynamoGaps:
 
 
 def _key(gap: Gap) -> dict[str, Any]:
-    """Keys of the item; the cause is hashed, since a key has 1,024 bytes and a cause any length."""
-    digest = hashlib.blake2b(gap.cause.encode(), digest_size=8).hexdigest()
+    """Keys of the item; what tells gaps of one instant apart is hashed: it has any length."""
+    named = "\n".join((gap.cause, *gap.channels, *gap.symbols))
+    digest = hashlib.blake2b(named.encode(), digest_size=8).hexdigest()
     return {
         GAPS.partition_key: {"S": gap.venue},
         str(GAPS.sort_key): {"S": f"{gap.opened_ns:0{_DIGITS}d}#{digest}"},
