@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from tradelake.usecases.lead import Candidate
     from tradelake.usecases.publish import Publisher
     from tradelake.usecases.rebuild_bars import Maintained, RebuildParts
+    from tradelake.usecases.reign import Reign
     from tradelake.usecases.replay_quarantine import Replay
     from tradelake.usecases.sweeps import PreparedSweep, RunResult
     from tradelake.usecases.tap import Tap
@@ -311,7 +312,9 @@ def _wire_candidate(
     )
 
 
-def _wire_term(settings: IngesterSettings, tap: Tap, fence: Fence) -> Term:
+def _wire_term(
+    settings: IngesterSettings, tap: Tap, fence: Fence, leads: Callable[[], bool]
+) -> Term:
     from tradelake.usecases.ingester import Term
 
     universe = _wire_universe(settings)
@@ -320,10 +323,9 @@ def _wire_term(settings: IngesterSettings, tap: Tap, fence: Fence) -> Term:
     books = _wire_books(settings, feed.request)
     neighbours = wire_neighbours(settings.quality_rules, settings.venue, live=True)
     stages: list[Stage] = [neighbours, *([] if books is None else [books]), tap]
-    intake, publisher = _wire_intake(
-        settings, fence, stages, (lambda: None) if books is None else books.interrupted
-    )
-    return Term(feed, intake, publisher, books, universe)
+    interrupted = (lambda: None) if books is None else books.interrupted
+    intake, publisher, reign = _wire_intake(settings, fence, leads, stages, interrupted)
+    return Term(feed, intake, publisher, books, universe, reign)
 
 
 def _wire_feed(settings: IngesterSettings, symbols: tuple[str, ...]) -> Feed:
@@ -412,21 +414,25 @@ def _wire_universe(settings: IngesterSettings) -> UniverseWatch | None:
 def _wire_intake(
     settings: IngesterSettings,
     fence: Fence,
+    leads: Callable[[], bool],
     stages: Sequence[Stage],
     interrupted: Callable[[], None],
-) -> tuple[Intake, Publisher]:
+) -> tuple[Intake, Publisher, Reign]:
     import random
+    from contextlib import suppress
     from functools import partial
 
     from tradelake.adapters.aws.epochs import DynamoEpochs
     from tradelake.adapters.aws.gaps import DynamoGaps
     from tradelake.adapters.system import SystemClock
+    from tradelake.errors import Conflict
     from tradelake.feed.backoff import full_jitter
     from tradelake.feed.subscription import EVERY_SYMBOL
     from tradelake.ports import OPEN
     from tradelake.topology import names, stores
     from tradelake.usecases.ingest import Batcher, BatchLimits
     from tradelake.usecases.intake import Intake, unended_run
+    from tradelake.usecases.reign import Reign
 
     physical = partial(names.physical, settings.environment)
     clock = SystemClock()
@@ -443,24 +449,32 @@ def _wire_intake(
         and (not settings.origin or set(gap.symbols) <= set(symbols))
     ]
     if fence.durable_ns is not None:
+        # At once: this run may end before it subscribes, and would have forgotten it in order.
+        ledger.record(unended_run(settings.venue, fence.durable_ns, symbols))
         inherited.append(unended_run(settings.venue, fence.durable_ns, symbols))
     epochs = DynamoEpochs(physical(stores.LEASES.name))
+    note_durable = partial(epochs.note_durable, _lease_name(settings), fence.epoch)
+    if fence.durable_ns is None:
+        # A run that is killed before its first note must leave a gap all the same.
+        with suppress(Conflict):
+            note_durable(clock.now_ns())
+    reign = Reign(ledger, note_durable, clock, leads)
     intake = Intake(
         settings.venue,
         fence.epoch,
         batcher,
         publisher,
-        ledger,
+        reign,
         clock,
         partial(full_jitter, random.Random(), first_s=0.1, cap_s=5.0),
         inherited,
         symbols,
-        note_durable=partial(epochs.note_durable, _lease_name(settings), fence.epoch),
+        note_durable=reign.note_durable,
         stages=stages,
         interrupted=interrupted,
         final=settings.final_watermark,
     )
-    return intake, publisher
+    return intake, publisher, reign
 
 
 def _wire_publisher(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -62,39 +63,83 @@ class View:
 
     def __init__(self, leases: Leases) -> None:
         self.cut = threading.Event()
+        self.refusal: Exception | None = None
+        self.after_read = self.after_take = lambda: None
         self._leases = leases
 
-    def __getattr__(self, name: str):
+    def read(self, name: str) -> Lease | None:
+        self._check()
+        lease = self._leases.read(name)
+        self.after_read()
+        return lease
+
+    def take(self, name: str, holder: str, seen: Lease | None) -> Fence:
+        self._check()
+        fence = self._leases.take(name, holder, seen)
+        self.after_take()
+        return fence
+
+    def renew(self, name: str, epoch: int) -> None:
+        self._check()
+        self._leases.renew(name, epoch)
+
+    def release(self, name: str, epoch: int) -> None:
+        self._check()
+        self._leases.release(name, epoch)
+
+    def _check(self) -> None:
         if self.cut.is_set():
             raise Transient("the network is cut")
-        return getattr(self._leases, name)
+        if self.refusal is not None:
+            raise self.refusal
+
+
+class SteppedClock:
+    """The loop's clock, which jumps ahead as it seems to a process that was paused."""
+
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+        self._time = asyncio.get_running_loop().time
+
+    def __call__(self) -> float:
+        return self._time() + self.ahead_s
 
 
 class Evictor:
     def __init__(self) -> None:
         self.evicted: list[str] = []
+        self.refusal: Exception | None = None
 
     def evict(self, holder: str) -> None:
         self.evicted.append(holder)
+        if self.refusal is not None:
+            raise self.refusal
 
 
 class Process:
     """One candidate, and the epochs it led in."""
 
-    def __init__(self, leases: Leases, holder: str, evictor: Evictor) -> None:
+    def __init__(
+        self,
+        leases: Leases,
+        holder: str,
+        evictor: Evictor,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
         self.epochs: list[int] = []
         self.leading = asyncio.Event()
         self.idle = asyncio.Event()
         self.stop = asyncio.Event()
         self.view = View(leases)
         self.failure: Exception | None = None
+        self.last_words: Exception | None = None
         self.candidate = Candidate(
             self.view,
             "ingester/us",
             holder,
             self._work,
             evictor,
-            asyncio.get_running_loop().time,
+            clock or asyncio.get_running_loop().time,
             POLICY,
         )
 
@@ -107,6 +152,8 @@ class Process:
         await stop.wait()
         self.leading.clear()
         self.idle.set()
+        if self.last_words is not None:
+            raise self.last_words
 
     async def run(self) -> None:
         await self.candidate.run(self.stop)
@@ -239,3 +286,194 @@ def test_candidate_ends_with_the_error_of_its_work_and_gives_the_lease_back():
 def test_policy_is_refused_when_two_could_lead():
     with pytest.raises(ValueError, match="give_up_after_s < lost_after_s"):
         LeasePolicy(give_up_after_s=6.0, lost_after_s=6.0)
+
+
+def test_leader_stops_and_the_error_is_told_when_the_store_refuses_for_good():
+    async def body() -> None:
+        one = Process(Leases(), "one", Evictor())
+        running = asyncio.create_task(one.run())
+        await one.leading.wait()
+        one.view.refusal = Fatal("no table")
+        with pytest.raises(Fatal, match="no table"):
+            await running
+        assert one.idle.is_set()
+        assert not one.candidate.leadership.leads
+
+    scenario(body)
+
+
+def test_candidate_ends_with_the_error_when_there_is_no_table():
+    async def body() -> None:
+        one = Process(Leases(), "one", Evictor())
+        one.view.refusal = Fatal("no table")
+        with pytest.raises(Fatal, match="no table"):
+            await one.run()
+
+    scenario(body)
+
+
+def test_standby_leads_when_nobody_may_end_the_silent_leader():
+    async def body() -> None:
+        leases, evictor = Leases(), Evictor()
+        leases.lease, leases.epoch = Lease("dead", 1, 1), 1
+        evictor.refusal = Fatal("no permission")
+        one = Process(leases, "one", evictor)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.run())
+            await one.leading.wait()
+            assert one.candidate.leadership.unevicted == 1
+            assert one.candidate.leadership.failure == "no permission"
+            one.stop.set()
+        assert one.epochs == [2]
+
+    scenario(body)
+
+
+def test_standby_leads_after_three_attempts_when_the_silent_leader_cannot_be_reached():
+    async def body() -> None:
+        leases, evictor = Leases(), Evictor()
+        leases.lease, leases.epoch = Lease("dead", 1, 1), 1
+        evictor.refusal = Transient("ECS does not answer")
+        one = Process(leases, "one", evictor)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.run())
+            await one.leading.wait()
+            one.stop.set()
+        assert evictor.evicted == ["dead"] * 3
+
+    scenario(body)
+
+
+def test_standby_ends_nobody_when_it_was_itself_paused_while_it_looked():
+    async def body() -> None:
+        leases, evictor = Leases(), Evictor()
+        leases.lease, leases.epoch = Lease("alive", 1, 1), 1
+        clock = SteppedClock()
+        one = Process(leases, "one", evictor, clock)
+        looks = 0
+        looked_enough = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def look() -> None:
+            # The second answer lies there for a minute before it is looked at.
+            nonlocal looks
+            looks += 1
+            if looks == 2:
+                clock.ahead_s += 60.0
+            if looks >= 2:
+                leases.lease = Lease("alive", 1, looks)
+            if looks == 10:
+                loop.call_soon_threadsafe(looked_enough.set)
+
+        one.view.after_read = look
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.run())
+            await looked_enough.wait()
+            one.stop.set()
+        assert (evictor.evicted, one.epochs) == ([], [])
+
+    scenario(body)
+
+
+def test_candidate_does_not_lead_when_it_was_paused_since_it_took_the_lease():
+    async def body() -> None:
+        leases, evictor = Leases(), Evictor()
+        clock = SteppedClock()
+        one = Process(leases, "one", evictor, clock)
+
+        def pause() -> None:
+            if leases.epoch == 1:
+                clock.ahead_s += 60.0
+
+        one.view.after_take = pause
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.run())
+            await one.leading.wait()
+            one.stop.set()
+        assert (one.epochs, one.candidate.leadership.lost) == ([2], 1)
+
+    scenario(body)
+
+
+def test_leader_that_was_paused_knows_it_without_asking_when_it_goes_on():
+    async def body() -> None:
+        leases, evictor = Leases(), Evictor()
+        clock = SteppedClock()
+        one = Process(leases, "one", evictor, clock)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.run())
+            await one.leading.wait()
+            clock.ahead_s += 60.0
+            await one.idle.wait()
+            one.stop.set()
+        assert one.candidate.leadership.lost == 1
+
+    scenario(body)
+
+
+def test_candidate_stands_again_when_its_work_fails_for_a_while():
+    async def body() -> None:
+        leases, evictor = Leases(), Evictor()
+        one = Process(leases, "one", evictor)
+        one.failure = Transient("secrets: throttled")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.run())
+            await one.leading.wait()
+            one.leading.clear()
+            one.failure = None
+            await one.leading.wait()
+            one.stop.set()
+        assert one.epochs == [1, 2]
+        assert one.candidate.leadership.failed == 1
+        assert leases.lease is None
+
+    scenario(body)
+
+
+def test_candidate_ends_with_the_error_of_its_work_when_the_lease_was_lost_too():
+    async def body() -> None:
+        leases, evictor = Leases(), Evictor()
+        one = Process(leases, "one", evictor)
+        one.last_words = Fatal("12 records were not durable")
+        running = asyncio.create_task(one.run())
+        await one.leading.wait()
+        leases.epoch += 1
+        leases.lease = Lease("two", leases.epoch, 1)
+        with pytest.raises(Fatal, match="12 records"):
+            await running
+        assert leases.lease == Lease("two", 2, 1)
+
+    scenario(body)
+
+
+def test_standby_ends_at_once_when_it_is_asked_while_it_waits():
+    async def body() -> None:
+        leases, evictor = Leases(), Evictor()
+        leases.lease, leases.epoch = Lease("alive", 1, 1), 1
+        one = Process(leases, "one", evictor)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.run())
+            await asyncio.sleep(2 * POLICY.look_every_s)
+            one.stop.set()
+        assert one.epochs == []
+        assert leases.lease == Lease("alive", 1, 1)
+
+    scenario(body)
+
+
+def test_lease_is_kept_when_the_store_throttles_for_less_than_it_lasts():
+    async def body() -> None:
+        leases, evictor = Leases(), Evictor()
+        one = Process(leases, "one", evictor)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one.run())
+            await one.leading.wait()
+            leases.away.set()
+            await asyncio.sleep(1.5 * POLICY.renew_every_s)
+            leases.away.clear()
+            await asyncio.sleep(2 * POLICY.renew_every_s)
+            assert one.leading.is_set()
+            one.stop.set()
+        assert one.candidate.leadership.lost == 0
+
+    scenario(body)

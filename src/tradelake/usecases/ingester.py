@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import msgspec
 
+from tradelake.errors import Transient
 from tradelake.ports import Fence
 from tradelake.usecases.intake import Feed, Intake, run_ingester
 from tradelake.usecases.keep_books import BookKeeper
 from tradelake.usecases.lead import Candidate
 from tradelake.usecases.publish import Publisher
+from tradelake.usecases.reign import Reign
 from tradelake.usecases.tap import Tap
 from tradelake.usecases.watch_universe import UniverseWatch
 
@@ -30,6 +33,7 @@ class Term:
     publisher: Publisher
     books: BookKeeper | None
     universe: UniverseWatch | None
+    reign: Reign
 
 
 class Ingester:
@@ -38,7 +42,8 @@ class Ingester:
     Parameters
     ----------
     make_term : callable
-        Wires a term for a fence; called in a thread, because it asks AWS.
+        Wires a term for a fence and what tells whether it still leads; called in a thread, because
+        it asks AWS.
     stand : callable
         Makes the candidate that calls back with a fence.
     tap : Tap
@@ -47,7 +52,7 @@ class Ingester:
 
     def __init__(
         self,
-        make_term: Callable[[Fence], Term],
+        make_term: Callable[[Fence, Callable[[], bool]], Term],
         stand: Callable[[Callable[[Fence, asyncio.Event], Awaitable[None]]], Candidate],
         tap: Tap,
     ) -> None:
@@ -72,8 +77,20 @@ class Ingester:
             self._ended = True
 
     async def _lead(self, fence: Fence, stop: asyncio.Event) -> None:
-        term = await asyncio.to_thread(self._make_term, fence)
+        term = await asyncio.to_thread(self._make_term, fence, self._leads)
         self._term = term
+        try:
+            await self._run(term, stop)
+        finally:
+            # A gap that cannot be closed now is closed by whoever leads next.
+            with contextlib.suppress(Transient):
+                await asyncio.to_thread(term.reign.abandon)
+
+    def _leads(self) -> bool:
+        return self._candidate.leadership.leads
+
+    @staticmethod
+    async def _run(term: Term, stop: asyncio.Event) -> None:
         if term.universe is None:
             await run_ingester(term.feed, term.intake, term.publisher, stop)
             return

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tradelake.errors import Conflict, Transient
+from tradelake.errors import Conflict, Fatal, TradelakeError, Transient
 from tradelake.ports import Evictor, Fence, Lease, LeaseStore
 
 Monotonic = Callable[[], float]
@@ -65,13 +65,28 @@ class LeasePolicy:
 
 @dataclass(slots=True)
 class Leadership:
-    """What the status tells: whether this process leads, and how often it came to that."""
+    """What the status tells: whether this process leads, and how often it came to that.
+
+    ``evicted`` counts silent holders told to end, ``unevicted`` those nobody could tell; ``failed``
+    terms that ended for a reason that passes, ``failure`` the last such reason.
+    """
 
     leads: bool = False
     terms: int = 0
     lost: int = 0
     evicted: int = 0
+    unevicted: int = 0
+    failed: int = 0
+    failure: str = ""
     waited_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A lease that was taken, and an instant before it was."""
+
+    fence: Fence
+    asked_at: float
 
 
 class Candidate:
@@ -84,7 +99,8 @@ class Candidate:
     name, holder : str
         Of the lease, and of this process: what ``evictor`` of another process can end.
     work : callable
-        ``await work(fence, stop)`` leads until ``stop`` is set. Its own end ends the candidate.
+        ``await work(fence, stop)`` leads until ``stop`` is set. Its own end ends the candidate; a
+        ``Transient`` error gives the lease back, and the candidate stands again after a while.
     evictor : Evictor
         Ends a silent holder.
     monotonic : callable
@@ -117,46 +133,72 @@ class Candidate:
             What ``work`` raises, or the store refuses for good.
         """
         while not stop.is_set():
-            fence = await self._wait(stop)
-            if fence is None:
+            held = await self._wait(stop)
+            if held is None:
                 return
-            if not await self._lead(fence, stop):
-                self.leadership.lost += 1
+            try:
+                kept = await self._lead(held, stop)
+            except Transient as error:
+                self.leadership.failed += 1
+                self.leadership.failure = str(error)
+                await _sleep(self._policy.give_up_after_s, stop)
+            else:
+                self.leadership.lost += not kept
 
-    async def _wait(self, stop: asyncio.Event) -> Fence | None:
-        """Return the fence when the lease is ours; None: asked to stop."""
+    async def _wait(self, stop: asyncio.Event) -> _Held | None:
+        """Return when the lease is ours; None: asked to stop."""
         began = seen_at = self._monotonic()
         seen: Lease | None = None
         evictions = 0
         while not stop.is_set():
             with contextlib.suppress(Transient, Conflict):
+                # What is read is at least as new as `asked_at`, however late we get to see it: a
+                # process that was paused must not take its own silence for the holder's.
+                asked_at = self._monotonic()
                 lease = await asyncio.to_thread(self._leases.read, self._name)
-                now = self._monotonic()
                 if lease != seen:
-                    seen, seen_at, evictions = lease, now, 0
+                    seen, seen_at, evictions = lease, self._monotonic(), 0
                 # Ours: the answer to a take of ours was lost.
                 ours = lease is not None and lease.holder == self._holder
-                silent = lease is not None and now - seen_at >= self._policy.lost_after_s
+                silent = lease is not None and asked_at - seen_at >= self._policy.lost_after_s
                 if lease is not None and silent and not ours and evictions < _EVICTIONS:
                     # Not forever: a holder that cannot be ended must not keep everybody waiting.
                     evictions += 1
-                    await asyncio.to_thread(self._evictor.evict, lease.holder)
-                    self.leadership.evicted += 1
+                    await self._evict(lease.holder)
                 if lease is None or silent or ours:
+                    asked_at = self._monotonic()
                     fence = await asyncio.to_thread(
                         self._leases.take, self._name, self._holder, lease
                     )
                     self.leadership.waited_s = self._monotonic() - began
-                    return fence
+                    return _Held(fence, asked_at)
             await _sleep(self._policy.look_every_s, stop)
         return None
 
-    async def _lead(self, fence: Fence, stop: asyncio.Event) -> bool:
+    async def _evict(self, holder: str) -> None:
+        """End a silent holder; one that nobody may end is left to the venue.
+
+        Raises
+        ------
+        Transient
+            It may succeed later.
+        """
+        try:
+            await asyncio.to_thread(self._evictor.evict, holder)
+        except Fatal as error:
+            self.leadership.unevicted += 1
+            self.leadership.failure = str(error)
+        else:
+            self.leadership.evicted += 1
+
+    async def _lead(self, held: _Held, stop: asyncio.Event) -> bool:
         """Work until asked to stop or the lease is lost; returns whether it was kept."""
+        if self._monotonic() - held.asked_at >= self._policy.give_up_after_s:
+            return False  # paused since; somebody else may lead by now
+        epoch, ended = held.fence.epoch, asyncio.Event()
         self.leadership.leads, self.leadership.terms = True, self.leadership.terms + 1
-        ended = asyncio.Event()
-        working = asyncio.create_task(self._until(self._work(fence, ended), ended))
-        keeping = asyncio.create_task(self._keep(fence.epoch, ended))
+        working = asyncio.create_task(self._until(self._work(held.fence, ended), ended))
+        keeping = asyncio.create_task(self._keep(epoch, held.asked_at, ended))
         asked = asyncio.create_task(_forward(stop, ended))
         try:
             await working
@@ -166,9 +208,10 @@ class Candidate:
             kept = await keeping
             self.leadership.leads = False
             if kept:
-                with contextlib.suppress(Transient):
-                    await asyncio.to_thread(self._leases.release, self._name, fence.epoch)
-        if kept and not stop.is_set():
+                # A lease that cannot be given back runs out.
+                with contextlib.suppress(TradelakeError):
+                    await asyncio.to_thread(self._leases.release, self._name, epoch)
+        if kept:
             stop.set()
         return kept
 
@@ -179,25 +222,25 @@ class Candidate:
         finally:
             ended.set()
 
-    async def _keep(self, epoch: int, ended: asyncio.Event) -> bool:
+    async def _keep(self, epoch: int, renewed_at: float, ended: asyncio.Event) -> bool:
         """Renew until ``ended``; sets it when the lease is lost. Returns whether it was kept."""
-        renewed_at = self._monotonic()
+        give_up_after_s = self._policy.give_up_after_s
         while not ended.is_set():
             await _sleep(self._policy.renew_every_s, ended)
-            if ended.is_set():
-                break
             began = self._monotonic()
-            try:
-                if began - renewed_at < self._policy.give_up_after_s:
-                    async with asyncio.timeout(self._policy.give_up_after_s):
+            if began - renewed_at < give_up_after_s:
+                if ended.is_set():
+                    break
+                try:
+                    async with asyncio.timeout(give_up_after_s - (began - renewed_at)):
                         await asyncio.to_thread(self._leases.renew, self._name, epoch)
                     renewed_at = began
                     continue
-            except (Transient, TimeoutError):
-                if self._monotonic() - renewed_at < self._policy.give_up_after_s:
+                except (Transient, TimeoutError):
                     continue
-            except Conflict:
-                pass
+                except (Conflict, Fatal):
+                    pass  # a store that refuses for good says so again to whoever waits
+            self.leadership.leads = False
             ended.set()
             return False
         return True
