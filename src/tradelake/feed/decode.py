@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from tradelake.errors import InvalidData
 from tradelake.feed.messages import (
@@ -29,7 +30,16 @@ from tradelake.feed.messages import (
 from tradelake.feed.occurrence import Occurrences
 from tradelake.feed.timestamps import TimeReader
 from tradelake.market import channels
-from tradelake.market.records import Bar, BookUpdate, Quote, Record, TakerSide, Trade, Unreadable
+from tradelake.market.records import (
+    Bar,
+    BookUpdate,
+    Level,
+    Quote,
+    Record,
+    TakerSide,
+    Trade,
+    Unreadable,
+)
 from tradelake.market.timeframes import timeframe_ns
 
 MINUTE: Final = "1m"
@@ -71,7 +81,7 @@ class FrameDecoder:
         self._binary = _Codec(msgspec.msgpack.Decoder)
         self._times = TimeReader()
         self._quotes = Occurrences()
-        self._books = Occurrences()
+        self._books = Occurrences(key=_hashable_book)
 
     def decode(self, frame: bytes | str, ts_ingest: int) -> Decoded:
         """Return the records and control messages of a frame. Never raises on its content.
@@ -89,13 +99,23 @@ class FrameDecoder:
         except _UNDECODABLE:
             return self._decode_apart(codec, frame, ts_ingest)
         decoded = Decoded([], [])
-        records = decoded.records
+        records, ns, occurrence_of = decoded.records, self._times.ns, self._quotes.next
         for index, message in enumerate(messages):
             try:
-                if type(message) is WireQuote:
-                    records.append(self._quote(message, ts_ingest))
+                if type(message) is WireQuote:  # most are quotes: said here, a call is spared
+                    symbol, ts_event = message.S, ns(message.t)
+                    bid, bid_size, ask, ask_size = content = (
+                        message.bp,
+                        message.bs,
+                        message.ap,
+                        message.as_,
+                    )
+                    seen = occurrence_of(symbol, ts_event, content)
+                    records.append(
+                        Quote(symbol, ts_event, ts_ingest, bid, bid_size, ask, ask_size, seen)
+                    )
                 elif type(message) is WireTrade:
-                    records.append(_trade(message, self._times.ns(message.t), ts_ingest))
+                    records.append(_trade(message, ns(message.t), ts_ingest))
                 else:
                     self._append(decoded, message, ts_ingest)
             except InvalidData as error:
@@ -144,11 +164,15 @@ class FrameDecoder:
 
     def _book(self, message: WireBook, ts_ingest: int) -> BookUpdate:
         ts_event = self._times.ns(message.t)
-        bids = [(level.p, level.s) for level in message.b or ()]
-        asks = [(level.p, level.s) for level in message.a or ()]
-        content = (tuple(bids), tuple(asks), message.r)
-        occurrence = self._books.next(message.S, ts_event, content)
+        bids: list[Level] = list(map(astuple, message.b or ()))  # type: ignore[arg-type]
+        asks: list[Level] = list(map(astuple, message.a or ()))  # type: ignore[arg-type]
+        occurrence = self._books.next(message.S, ts_event, (bids, asks, message.r))
         return BookUpdate(message.S, ts_event, ts_ingest, bids, asks, message.r, occurrence)
+
+
+def _hashable_book(content: tuple[list[Level], list[Level], bool]) -> Hashable:
+    bids, asks, reset = content
+    return (tuple(bids), tuple(asks), reset)
 
 
 def bar_revision(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Final
+from collections.abc import Callable, Hashable
+from typing import Any, Final
 
 MAX_SYMBOLS: Final = 10_000
 MAX_CONTENTS: Final = 65_536
@@ -21,15 +21,25 @@ class Occurrences:
         Symbols remembered; the one known for longest is forgotten first.
     max_contents : int
         Different contents remembered of one symbol and instant; the oldest is forgotten first.
+    key : callable or None
+        Makes a content hashable; called only where a second message of an instant comes.
     """
 
-    def __init__(self, max_symbols: int = MAX_SYMBOLS, max_contents: int = MAX_CONTENTS) -> None:
+    def __init__(
+        self,
+        max_symbols: int = MAX_SYMBOLS,
+        max_contents: int = MAX_CONTENTS,
+        key: Callable[[Any], Hashable] | None = None,
+    ) -> None:
         self._max_symbols = max_symbols
         self._max_contents = max_contents
+        self._key = key
         self._latest: dict[str, _Instant] = {}
 
-    def next(self, symbol: str, ts_event: int, content: Hashable) -> int:
+    def next(self, symbol: str, ts_event: int, content: Any) -> int:  # noqa: ANN401 - as the key says
         """Return how often the content was seen before, while the symbol's time did not change.
+
+        The content is kept: it must not change afterwards.
 
         >>> seen = Occurrences()
         >>> [seen.next("BTC/USD", ts, "same") for ts in (1, 1, 2)]
@@ -44,9 +54,12 @@ class Occurrences:
         if instant.ts_event != ts_event:
             instant.ts_event, instant.first, instant.counts = ts_event, content, None
             return 0
+        key = self._key
         if instant.counts is None:
-            instant.counts = {instant.first: 1}
-        return _count(instant.counts, content, self._max_contents)
+            instant.counts = {instant.first if key is None else key(instant.first): 1}
+        return _count(
+            instant.counts, content if key is None else key(content), self._max_contents
+        )
 
 
 class _Instant:
@@ -54,7 +67,7 @@ class _Instant:
 
     __slots__ = ("counts", "first", "ts_event")
 
-    def __init__(self, ts_event: int, first: Hashable) -> None:
+    def __init__(self, ts_event: int, first: Any) -> None:  # noqa: ANN401 - as the key says
         self.ts_event = ts_event
         self.first = first
         self.counts: dict[Hashable, int] | None = None

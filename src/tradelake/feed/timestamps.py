@@ -15,8 +15,9 @@ from tradelake.errors import InvalidData
 SECOND_NS: Final = 1_000_000_000
 MAX_NS: Final = 2**63 - 1
 _TIMESTAMP_EXTENSION: Final = -1
-_UNSIGNED_64: Final = struct.Struct(">Q")
+_HALVES: Final = struct.Struct(">II").unpack
 _SECONDS_MASK: Final = 2**34 - 1
+_MAX_HIGH: Final = SECOND_NS << 2
 _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))",
     re.ASCII,
@@ -45,12 +46,12 @@ class TimeReader:
         if isinstance(value, Ext):
             data = cast("bytes", value.data)
             if len(data) == 8 and value.code == _TIMESTAMP_EXTENSION:
-                packed: int = _UNSIGNED_64.unpack(data)[0]
-                nanos = packed >> 34
-                ns = (packed & _SECONDS_MASK) * SECOND_NS + nanos
-                if nanos < SECOND_NS and ns <= MAX_NS:
-                    return ns
-            ns = _extension_ns(value)
+                # 30 bits of nanoseconds, then 34 of seconds: the upper two are 0 until 2106
+                high, seconds = _HALVES(data)
+                if high < _MAX_HIGH and not high & 3:
+                    instant: int = seconds * SECOND_NS + (high >> 2)
+                    return instant
+            ns: int = _extension_ns(value)
         else:
             text = value
             fraction = text[20:29]
