@@ -21,6 +21,7 @@ from tradelake.topology import (
     functions,
     metrics,
     names,
+    schedules,
     stores,
     streams,
     workflows,
@@ -66,6 +67,8 @@ class MonitoringStack(cdk.Stack):
             self.topic.add_subscription(subscriptions.EmailSubscription(environment.alarm_email))
         for function in deployed(environment):
             self._watch_function(function)
+        for schedule in schedules.SCHEDULES:
+            self._watch_schedule(schedule)
         for stream in streams.STREAMS:
             self._watch_stream(stream)
         for table in stores.KEY_TABLES:
@@ -183,6 +186,21 @@ class MonitoringStack(cdk.Stack):
                 threshold=1000 * allowed_s,
                 periods=2,
             )
+
+    def _watch_schedule(self, schedule: schedules.Schedule) -> None:
+        minutes = max(5, 2 * schedule.every_s // 60)
+        self._alarm(
+            f"{schedule.name}-silent",
+            cloudwatch.Metric(
+                namespace="AWS/Lambda",
+                metric_name="Invocations",
+                dimensions_map={"FunctionName": self._physical(schedule.function.name)},
+                statistic="Sum",
+                period=cdk.Duration.minutes(minutes),
+            ),
+            f"{schedule.function.name} was not invoked for {minutes} minutes",
+            below=True,
+        )
 
     def _watch_stream(self, stream: streams.Stream) -> None:
         def metric(name: str) -> cloudwatch.Metric:

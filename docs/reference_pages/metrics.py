@@ -41,9 +41,9 @@ def metrics_page() -> str:
         ),
         (
             "CDK adds alarms on what AWS itself measures: errors, throttles and iterator age of"
-            " every function, refused records of every stream, throttles of every key table, the"
-            " number of running ingesters, failed workflows, and records that a mapping gave up"
-            " (`infra/monitoring.py`).\n"
+            " every function, schedules that do not run, refused records of every stream, throttles"
+            " of every key table, the number of running ingesters, failed workflows, and records"
+            " that a mapping gave up (`infra/monitoring.py`).\n"
         ),
     ]
     return "\n".join(parts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tradelake.topology import containers, functions, metrics, names, stores, streams
+from tradelake.topology.schedules import SCHEDULES
 
 
 def _alarm(templates, environment, name):
@@ -63,6 +64,16 @@ def test_declared_alarm_watches_what_the_component_publishes(templates, environm
     assert alarm["Threshold"] == declared.threshold
     expected = "breaching" if declared.silence_rings else "notBreaching"
     assert alarm["TreatMissingData"] == expected
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda item: item.name)
+def test_schedule_alarms_when_its_function_is_not_invoked(templates, environment, schedule):
+    alarm = _alarm(templates, environment, f"{schedule.name}-silent")
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/Lambda", "Invocations")
+    (dimension,) = alarm["Dimensions"]
+    assert dimension["Value"] == names.physical(environment, schedule.function.name)
+    assert alarm["Period"] >= 2 * schedule.every_s
+    assert alarm["TreatMissingData"] == "breaching"
 
 
 def test_silent_feed_alarms(templates, environment):
