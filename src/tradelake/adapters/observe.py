@@ -10,6 +10,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from tradelake.errors import ConfigError
+
 StatusFunction = Callable[[], msgspec.Struct | Mapping[str, Any]]
 LineFunction = Callable[[dict[str, Any]], None]
 
@@ -38,6 +40,11 @@ async def observed(
         What else is answered there.
     interval_s : float
         Seconds between two lines.
+
+    Raises
+    ------
+    ConfigError
+        The port is taken.
     """
     runner = await _serve(status, port, routes) if port else None
     reporting = asyncio.create_task(_write(report, line, interval_s))
@@ -62,7 +69,11 @@ async def _serve(
     app.add_routes([web.get("/", answer), web.get("/health", answer), *routes])
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
-    await web.TCPSite(runner, port=port).start()
+    try:
+        await web.TCPSite(runner, port=port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise ConfigError(f"cannot listen on port {port}: {error.strerror or error}") from error
     return runner
 
 

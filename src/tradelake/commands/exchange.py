@@ -76,6 +76,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds a connection that broke still counts (406).",
 )
+@click.option(
+    "--connection-limit",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Connections an account may have to a venue (406).",
+)
 def exchange(**given: Any) -> None:  # noqa: ANN401 - click passes options by name
     """Run an Alpaca-compatible exchange: market-data stream and historical REST."""
     from tradelake.exchange.service import run_exchange

@@ -75,9 +75,20 @@ def demo(
 )
 @click.option("--aws-port", type=PORT, default=0, help="Port of the AWS endpoint; 0: a free one.")
 @click.option("--kinesis-port", type=PORT, default=0, help="Port of the streams; 0: a free one.")
+@click.option(
+    "--tap-port", type=PORT, default=0, help="Port of the ingester's health and tap; 0: a free one."
+)
 @click.option("--data", type=FOLDER, help="Also play this recording through the pipeline.")
 @click.option("--synthetic", is_flag=True, help="Also play a synthetic market through it.")
-def up(root: Path, *, aws_port: int, kinesis_port: int, data: Path | None, synthetic: bool) -> None:
+def up(
+    root: Path,
+    *,
+    aws_port: int,
+    kinesis_port: int,
+    tap_port: int,
+    data: Path | None,
+    synthetic: bool,
+) -> None:
     """Run the embedded AWS until Ctrl-C and say how to reach it."""
     if data is not None and synthetic:
         raise ConfigError("up: name a recording with --data or ask for --synthetic, not both")
@@ -92,6 +103,7 @@ def up(root: Path, *, aws_port: int, kinesis_port: int, data: Path | None, synth
             project_root=project_root(),
             aws_port=aws_port,
             kinesis_port=kinesis_port,
+            tap_port=tap_port,
             data=data,
             synthetic=synthetic,
         )

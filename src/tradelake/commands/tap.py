@@ -10,6 +10,7 @@ import msgspec
 
 from tradelake.market.channels import CHANNELS, INSTRUMENTS, SNAPSHOTS
 from tradelake.market.records import Record, channel_of
+from tradelake.topology.names import ENV_TAP_URL
 
 _OFFERED = (*CHANNELS, SNAPSHOTS, INSTRUMENTS)
 
@@ -18,6 +19,8 @@ _OFFERED = (*CHANNELS, SNAPSHOTS, INSTRUMENTS)
 @click.argument("symbols", nargs=-1)
 @click.option(
     "--url",
+    envvar=ENV_TAP_URL,
+    show_envvar=True,
     default="http://127.0.0.1:8080",
     show_default=True,
     help="The ingester's endpoint; `tradelake up` prints the one of the embedded AWS.",

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 import urllib3
 
-from tradelake.errors import Transient
+from tradelake.errors import ConfigError, Transient
 from tradelake.local.exchange_client import ExchangeClient, Status
 from tradelake.local.processes import Process
 from tradelake.local.runtime import Runtime
@@ -41,6 +41,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def check_port(port: int) -> None:
+    """Find out before anything is started whether an ingester could listen there.
+
+    Raises
+    ------
+    ConfigError
+        The port is taken, or not ours to take.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigError(f"cannot listen on port {port}: {error.strerror}") from error
+
+
 class Ingesting:
     """One ingester process fed by one exchange.
 
@@ -57,7 +73,7 @@ class Ingesting:
     def __init__(self, runtime: Runtime, exchange_url: str, variables: Mapping[str, str]) -> None:
         self._runtime = runtime
         self._exchange = ExchangeClient(exchange_url)
-        self._port = free_port()
+        self._port = int(variables.get(names.ENV_HEALTH_PORT, 0)) or free_port()
         self._pool = urllib3.PoolManager(timeout=2.0, retries=False)
         self.health = IngesterHealth()
         feed = exchange_url.replace("http", "ws", 1) + "/v1beta3/crypto/us"
@@ -65,11 +81,16 @@ class Ingesting:
             {
                 names.ENV_FEED_URL: feed,
                 names.ENV_TRADING_URL: exchange_url,
-                names.ENV_HEALTH_PORT: str(self._port),
                 names.ENV_QUALITY_RULES: runtime.variables.get(names.ENV_QUALITY_RULES, _PLAYED),
                 **variables,
+                names.ENV_HEALTH_PORT: str(self._port),
             }
         )
+
+    @property
+    def url(self) -> str:
+        """Base URL of the ingester's endpoint: ``/health`` and ``/tap``."""
+        return f"http://127.0.0.1:{self._port}"
 
     def wait_subscribed(self) -> None:
         """Return when the exchange has a subscriber.
@@ -125,7 +146,7 @@ class Ingesting:
 
     def _ask(self) -> IngesterHealth | None:
         try:
-            answer = self._pool.request("GET", f"http://127.0.0.1:{self._port}/")
+            answer = self._pool.request("GET", f"{self.url}/health")
         except urllib3.exceptions.HTTPError:
             return None
         return msgspec.json.decode(answer.data, type=IngesterHealth)

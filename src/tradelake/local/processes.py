@@ -46,12 +46,13 @@ class Process:
     def _copy(self) -> None:
         assert self.child.stdout is not None
         self._keep("")
-        for line in self.child.stdout:
-            if line.strip():
-                self._said.append(line.strip())
-            self._keep(line)
-            if _READY in line and line.startswith("{"):
-                self._ready.put(json.loads(line))
+        with self.child.stdout as lines:
+            for line in lines:
+                if line.strip():
+                    self._said.append(line.strip())
+                self._keep(line)
+                if _READY in line and line.startswith("{"):
+                    self._ready.put(json.loads(line))
         self._ready.put(None)
 
     def _keep(self, line: str) -> None:

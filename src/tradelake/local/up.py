@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tradelake.local.exchange_client import ExchangeClient
-from tradelake.local.ingesting import Ingesting
+from tradelake.local.ingesting import Ingesting, check_port
 from tradelake.local.layout import Layout
 from tradelake.local.runtime import Runtime, RuntimeOptions
 from tradelake.topology import names
@@ -27,6 +27,7 @@ class UpOptions:
     project_root: Path
     aws_port: int = 0
     kinesis_port: int = 0
+    tap_port: int = 0
     data: Path | None = None
     synthetic: bool = False
 
@@ -50,6 +51,7 @@ def run_up(options: UpOptions) -> None:
         aws_port=options.aws_port,
         kinesis_port=options.kinesis_port,
     )
+    check_port(options.tap_port)
     with layout.held(), Runtime(runtime_options) as runtime:
         console.print("The embedded AWS is up. In another shell:", style="bold")
         for name, value in sorted(runtime.variables.items()):
@@ -72,7 +74,10 @@ def _play(runtime: Runtime, options: UpOptions, console: Console) -> None:
     url = str(process.wait_ready(120.0)["url"])
     runtime.configure({names.ENV_DATA_URL: url, names.ENV_TRADING_URL: url})
     runtime.start_schedules()
-    Ingesting(runtime, url, {}).wait_subscribed()
+    ingesting = Ingesting(runtime, url, {names.ENV_HEALTH_PORT: str(options.tap_port)})
+    ingesting.wait_subscribed()
+    sys.stdout.write(f"export {names.ENV_TAP_URL}={ingesting.url}\n")
     exchange = ExchangeClient(url)
     exchange.start()
     console.print(f"The exchange plays {exchange.status().source} at {url}", markup=False)
+    console.print(f"The ingester answers at {ingesting.url}/health and /tap", markup=False)
