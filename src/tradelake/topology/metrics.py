@@ -207,7 +207,7 @@ ALARMS: Final = (
     Alarm(SPOOL_BYTES, "Maximum", "at_least", 1, 5, "the stream refuses; records wait on the disk"),
     Alarm(DISK_FULL, "Maximum", "at_least", 1, 1, "neither stream nor disk takes records"),
     Alarm(GAP_SECONDS, "Maximum", "at_least", 120, 1, "no data for two minutes"),
-    Alarm(GAPS_OPENED, "Sum", "at_least", 10, 10, "the feed is interrupted again and again"),
+    Alarm(GAPS_OPENED, "Sum", "at_least", 3, 5, "the feed is interrupted again and again"),
     Alarm(UNIVERSE_EVENTS, "Maximum", "at_least", 1, 1, "an asset was halted, delisted or renamed"),
     Alarm(REJECTED, "Sum", "at_least", 100, 5, "many records break a quality rule"),
     Alarm(TRANSFORM_FAILURES, "Sum", "at_least", 1, 5, "a user's transform fails again and again"),
