@@ -8,8 +8,8 @@
 
 each alone and one after the other (``codec``). ``deflated`` is the same with bodies compressed as
 the ingester compresses large batches. alpaca-py takes the same frames in the same run as its
-``_consume`` does after the socket gave it one: ``unpackb``, then ``_dispatch`` to a handler, raw and
-as models; it neither validates nor encodes. Its way with the socket is in ``bench/feed_clients.py``.
+``_consume`` does after the socket gave it one: ``unpackb``, then ``_dispatch`` to a handler, raw
+and as models; it neither validates nor encodes. With the socket: ``bench/feed_clients.py``.
 
 Nothing is kept from frame to frame and what is compared takes turns; each figure is the median of
 the repeats in CPU time. The last line is JSON.

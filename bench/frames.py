@@ -48,6 +48,4 @@ def frames(told: list[Record], per_frame: int) -> list[bytes]:
     """Return the records as Alpaca's MessagePack frames."""
     codec = MsgpackCodec()
     messages = [codec.encode(record) for record in told]
-    return [
-        codec.frame(messages[at : at + per_frame]) for at in range(0, len(messages), per_frame)
-    ]
+    return [codec.frame(messages[at : at + per_frame]) for at in range(0, len(messages), per_frame)]

@@ -26,6 +26,7 @@ from tradelake.exchange.synthetic.universe import UNIVERSE
 from tradelake.exchange.wire import MsgpackCodec, decode_request
 from tradelake.market.channels import BARS, CHANNELS, DAILY_BARS, UPDATED_BARS
 from tradelake.market.records import Bar, BookUpdate, Quote, Record, Trade
+from tradelake.market.timeframes import timeframe_ns
 
 RECORDING = "binance_spot_btcusdt_ethusdt_2024-08-08_2354_2359.parquet"
 TICK_S = 0.002
@@ -89,9 +90,11 @@ def _bar(trades: list[Trade], channel: str) -> Bar:
     volume = sum(trade.size for trade in trades)
     vwap = sum(trade.price * trade.size for trade in trades) / volume
     values = (prices[0], max(prices), min(prices), prices[-1], volume, vwap, len(trades))
-    minute = time.time_ns() // 60_000_000_000 * 60_000_000_000
     timeframe = "1d" if channel == DAILY_BARS else "1m"
-    return Bar("", minute, 0, *values, timeframe, "alpaca", channel)
+    length_ns = timeframe_ns(timeframe)
+    return Bar(
+        "", time.time_ns() // length_ns * length_ns, 0, *values, timeframe, "alpaca", channel
+    )
 
 
 def frames(folder: Path, symbols: int, per_symbol: int, per_frame: int) -> list[Frame]:

@@ -164,8 +164,8 @@ class FrameDecoder:
 
     def _book(self, message: WireBook, ts_ingest: int) -> BookUpdate:
         ts_event = self._times.ns(message.t)
-        bids: list[Level] = list(map(astuple, message.b or ()))  # type: ignore[arg-type]
-        asks: list[Level] = list(map(astuple, message.a or ()))  # type: ignore[arg-type]
+        bids: list[Level] = list(map(astuple, message.b or ()))
+        asks: list[Level] = list(map(astuple, message.a or ()))
         occurrence = self._books.next(message.S, ts_event, (bids, asks, message.r))
         return BookUpdate(message.S, ts_event, ts_ingest, bids, asks, message.r, occurrence)
 

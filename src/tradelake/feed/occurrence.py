@@ -57,9 +57,7 @@ class Occurrences:
         key = self._key
         if instant.counts is None:
             instant.counts = {instant.first if key is None else key(instant.first): 1}
-        return _count(
-            instant.counts, content if key is None else key(content), self._max_contents
-        )
+        return _count(instant.counts, content if key is None else key(content), self._max_contents)
 
 
 class _Instant:

@@ -10,8 +10,8 @@ neighbours do: :mod:`tradelake.stream.neighbours`. Every rule is listed in
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -46,7 +46,7 @@ from tradelake.stream.quality_checks import (
 from tradelake.stream.quality_reference import findings_of_ours
 from tradelake.stream.thresholds import DEFAULTS, Thresholds
 
-__all__ = ["Finding", "Flag", "Reject", "findings", "first_reject", "with_flags"]
+__all__ = ["Finding", "Flag", "Reject", "findings", "first_reject", "suspects", "with_flags"]
 
 Flagged = TypeVar(
     "Flagged", bound=Trade | Quote | BookUpdate | Bar | BookSnapshot | Instrument | Derived
@@ -55,21 +55,15 @@ Flagged = TypeVar(
 
 def findings(record: Record, thresholds: Thresholds = DEFAULTS) -> list[Finding]:
     """Return what is wrong or odd with a record, in the order of the rules; empty when clean."""
+    if _CLEAN.get(type(record), _is_unknown)(record, thresholds):
+        return []
     if isinstance(record, Trade):
-        if _is_clean_trade(record, thresholds):
-            return []
         return run(TRADE_CHECKS, record, thresholds)
     if isinstance(record, Quote):
-        if _is_clean_quote(record, thresholds):
-            return []
         return run(QUOTE_CHECKS, record, thresholds)
     if isinstance(record, BookUpdate):
-        if _is_clean_book(record, thresholds):
-            return []
         return run(BOOK_CHECKS, record, thresholds)
     if isinstance(record, Bar):
-        if _is_clean_bar(record, thresholds):
-            return []
         return run(BAR_CHECKS, record, thresholds)
     if isinstance(record, BookSnapshot | Instrument):
         return findings_of_ours(record, thresholds)
@@ -78,6 +72,24 @@ def findings(record: Record, thresholds: Thresholds = DEFAULTS) -> list[Finding]
     if isinstance(record, Rejected):
         return [Reject(record.rule, record.reason)]
     return []
+
+
+def suspects(records: Sequence[Record], thresholds: Mapping[str, Thresholds]) -> list[int]:
+    """Return the positions of records not seen to be clean at once; the others have no findings.
+
+    Parameters
+    ----------
+    records : sequence of Record
+        Of one venue.
+    thresholds : mapping of str to Thresholds
+        By symbol.
+    """
+    clean = _CLEAN
+    return [
+        position
+        for position, record in enumerate(records)
+        if not clean.get(type(record), _is_unknown)(record, thresholds[record.symbol])
+    ]
 
 
 def first_reject(found: list[Finding]) -> Reject | None:
@@ -143,7 +155,8 @@ def _is_clean_quote(quote: Quote, thresholds: Thresholds) -> bool:
 
 
 def _is_clean_book(book: BookUpdate, thresholds: Thresholds) -> bool:
-    if not (_is_timely(book, thresholds) and is_pair(book.symbol)):
+    timely = EARLIEST_NS <= book.ts_event <= book.ts_ingest < LATEST_NS
+    if not ((timely or _is_timely(book, thresholds)) and is_pair(book.symbol)):
         return False
     largest = thresholds.largest
     for levels in (book.bids, book.asks):
@@ -162,7 +175,9 @@ def _is_clean_bar(bar: Bar, thresholds: Thresholds) -> bool:
             (0.0 < bar.volume <= largest and low <= bar.vwap <= high and 0 < bar.trades <= largest)
             or bar.volume == bar.vwap == bar.trades == 0
         )
-        and _is_timely(bar, thresholds)
+        and (
+            EARLIEST_NS <= bar.ts_event <= bar.ts_ingest < LATEST_NS or _is_timely(bar, thresholds)
+        )
         and -INT64 <= bar.revision < INT64
         and bar.ts_event % TIMEFRAMES.get(bar.timeframe, LATEST_NS) == 0
         and is_pair(bar.symbol)
@@ -173,3 +188,16 @@ def _book_is_odd(book: BookUpdate) -> bool:
     if any(size == 0.0 for _, size in (*book.bids, *book.asks)):
         return True
     return bool(book.bids and book.asks) and max(book.bids)[0] >= min(book.asks)[0]
+
+
+def _is_unknown(_: object, __: Thresholds) -> bool:
+    """No quick way through: the rules decide."""
+    return False
+
+
+_CLEAN: Final[Mapping[type, Callable[[Any, Thresholds], bool]]] = {
+    Trade: _is_clean_trade,
+    Quote: _is_clean_quote,
+    BookUpdate: _is_clean_book,
+    Bar: _is_clean_bar,
+}

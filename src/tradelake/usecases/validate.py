@@ -44,7 +44,7 @@ from tradelake.stream.envelope import (
     encode_record,
     open_bundle,
 )
-from tradelake.stream.quality import Reject, findings, first_reject
+from tradelake.stream.quality import Reject, findings, first_reject, suspects
 from tradelake.stream.thresholds import DEFAULT_RULES, QualityRules, SymbolThresholds
 from tradelake.usecases.bundles import Bundles
 from tradelake.usecases.latency import UNMEASURED, Percentiles, Receipts
@@ -213,27 +213,30 @@ def divide_batch(
     """
     if thresholds is None:
         thresholds = DEFAULT_RULES.of_venue(batch.venue)
-    passed: list[Record] = []
-    rejects: list[Record] = []
+    rejects: dict[int, Record] = {}
+    changed: dict[int, Record] = {}
     flagged: Counter[str] = Counter()
-    changed = False
-    for position, record in enumerate(batch.records):
+    for position in suspects(batch.records, thresholds):
+        record = batch.records[position]
         found = findings(record, thresholds[record.symbol])
-        if not found:
-            passed.append(record)
-            continue
         reject = first_reject(found)
-        if reject is None:
+        if reject is not None:
+            rejects[position] = _rejected(record, reject, position)
+        elif found:
             rules = {finding.rule for finding in found}
             kept = _flagged(record, rules)
-            changed = changed or kept is not record
-            passed.append(kept)
+            if kept is not record:
+                changed[position] = kept
             flagged.update(rules)
-        else:
-            rejects.append(_rejected(record, reject, position))
-    altered = bool(rejects) or changed
-    rest = msgspec.structs.replace(batch, records=passed) if altered else batch
-    return rest, msgspec.structs.replace(batch, records=rejects), flagged
+    rest = batch
+    if rejects or changed:
+        passed = [
+            changed.get(position, record)
+            for position, record in enumerate(batch.records)
+            if position not in rejects
+        ]
+        rest = msgspec.structs.replace(batch, records=passed)
+    return rest, msgspec.structs.replace(batch, records=list(rejects.values())), flagged
 
 
 def _flagged(record: Record, rules: AbstractSet[str]) -> Record:
