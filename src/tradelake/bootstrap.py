@@ -265,6 +265,24 @@ def _check_ingester(settings: IngesterSettings) -> None:
     Subscription(tuple(settings.channel_list()), tuple(settings.symbol_list()))
     _alpaca_credentials(settings.environment)
     KinesisWriter(names.physical(settings.environment, streams.TICKS.name)).check()
+    _warm_up(settings)
+
+
+def _warm_up(settings: IngesterSettings) -> None:
+    """Load what the first term needs, alpaca-py above all: a standby has no second to lose then."""
+    import importlib
+
+    for module in (
+        "tradelake.adapters.aws.async_streams",
+        "tradelake.adapters.aws.gaps",
+        "tradelake.adapters.disk.spool",
+        "tradelake.usecases.intake",
+        "tradelake.usecases.publish",
+        "tradelake.usecases.reign",
+    ):
+        importlib.import_module(module)
+    _wire_books(settings, _wire_feed(settings, tuple(settings.symbol_list())).request)
+    _wire_universe(settings)
 
 
 def _lease_name(settings: IngesterSettings) -> str:
