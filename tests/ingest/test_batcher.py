@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tradelake.market.records import BookUpdate, Trade, Unreadable
 from tradelake.market.symbols import bucket_of
-from tradelake.stream.envelope import FINAL_WATERMARK, encode_batch
+from tradelake.stream.envelope import FINAL_WATERMARK, NO_WATERMARK, encode_batch
 from tradelake.usecases.ingest import Batcher, BatchLimits
-from tradelake.usecases.watermark import MAX_AHEAD_NS, Watermark
+from tradelake.usecases.watermark import CONVINCING_FRAMES, MAX_AHEAD_NS, Watermark
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -196,6 +196,27 @@ def test_nothing_is_lost_doubled_or_reordered_when_frames_and_puts_interleave(fr
                 assert bucket_of(record.symbol, 3) == bucket
                 got.setdefault(record.symbol, []).append(record.trade_id)
     assert got == sent
+
+
+def test_watermark_follows_the_venue_when_its_clock_is_ahead_for_good_and_not_one_bad_stamp():
+    watermark, ahead = Watermark(), 120 * S
+    for frame in range(40):
+        now = NOW + frame * S
+        late = 60 * S if frame % 7 == 3 else 0
+        bad = 3_600 * S if frame % 9 == 5 else 0
+        watermark.observe([trade("BTC/USD", now + ahead - late + bad)], now)
+    now = NOW + 40 * S
+    assert now + ahead - 3 * S <= watermark.at(now) <= now + ahead + MAX_AHEAD_NS
+
+
+def test_watermark_goes_by_our_clock_again_when_the_venues_is_right_again():
+    watermark = Watermark()
+    for frame in range(CONVINCING_FRAMES):
+        watermark.observe([trade("BTC/USD", NOW + frame + 120 * S)], NOW + frame)
+    assert watermark.at(NOW) == NO_WATERMARK
+    watermark.observe([trade("BTC/USD", NOW)], NOW)
+    watermark.observe([trade("BTC/USD", NOW + 120 * S)], NOW)
+    assert watermark.at(NOW) == NOW
 
 
 def test_watermark_ignores_a_time_far_ahead_when_the_venue_is_wrong():

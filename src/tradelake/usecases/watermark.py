@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
 from tradelake.market.records import BookSnapshot, Instrument, Record, Unreadable
-from tradelake.stream.envelope import NO_WATERMARK
+from tradelake.stream.envelope import FINAL_WATERMARK, NO_WATERMARK
 
 MAX_AHEAD_NS: Final = 5_000_000_000
 """A ``ts_event`` further ahead of our clock is the venue's mistake and must not close bars."""
+CONVINCING_FRAMES: Final = 20
+"""So many frames in a row, ahead with all they hold, say that a clock is off, not a stamp."""
 
 
 class Watermark:
@@ -17,32 +20,56 @@ class Watermark:
 
     Never goes back. While it is held (no connection) it stands still: silence then says nothing
     about the market.
+
+    A single time far ahead of our clock is a bad stamp and moves nothing. Where a stretch of frames
+    holds no other times, the clocks differ, by the median of the frames' latest times, and the
+    tolerance is counted from there; a frame within the tolerance of our own clock ends that.
     """
 
     def __init__(self) -> None:
         self._largest_ns = NO_WATERMARK
         self._shown_ns = NO_WATERMARK
         self._heard_ns: int | None = None
+        self._skew_ns = 0
+        self._ahead: deque[int] = deque(maxlen=CONVINCING_FRAMES)
 
     def observe(self, records: Iterable[Record], now_ns: int) -> None:
         """Take in the records of one frame received at ``now_ns``.
 
         What we say ourselves, snapshots and instruments, is no sign of the market.
         """
-        latest_ns = now_ns + MAX_AHEAD_NS
+        latest_ns = now_ns + self._skew_ns + MAX_AHEAD_NS
         largest_ns, heard = self._largest_ns, False
+        first_ns, last_ns = FINAL_WATERMARK, NO_WATERMARK
         for record in records:
             if isinstance(record, BookSnapshot | Instrument):
                 continue
             heard = True
             if isinstance(record, Unreadable):
                 continue
-            if largest_ns < record.ts_event <= latest_ns:
-                largest_ns = record.ts_event
+            ts_event = record.ts_event
+            if ts_event < first_ns:
+                first_ns = ts_event
+            if ts_event > last_ns:
+                last_ns = ts_event
+            if largest_ns < ts_event <= latest_ns:
+                largest_ns = ts_event
         if heard:
             self._heard_ns = now_ns
+        if first_ns != FINAL_WATERMARK:
+            self._compare_clocks(first_ns - now_ns, last_ns - now_ns)
         self._largest_ns = largest_ns
         self._shown_ns = max(self._shown_ns, self._largest_ns)
+
+    def _compare_clocks(self, first_ns: int, last_ns: int) -> None:
+        """Take in how far the earliest and latest time of a frame are ahead of our clock."""
+        if first_ns <= MAX_AHEAD_NS:
+            self._skew_ns = 0
+            self._ahead.clear()
+            return
+        self._ahead.append(last_ns)
+        if len(self._ahead) == CONVINCING_FRAMES:
+            self._skew_ns = sorted(self._ahead)[CONVINCING_FRAMES // 2]
 
     def hold(self, now_ns: int) -> None:
         """Stand still from now on: the connection is gone."""
