@@ -24,9 +24,16 @@ from tradelake.topology.streams import BUCKETS
     help="How long the lake keeps ticks.",
 )
 @click.option(
+    "--aggregate-window-s",
+    type=click.FloatRange(0, 300),
+    default=0.0,
+    show_default=True,
+    help="What if aggregate had a batching window? Bars come later, state costs less.",
+)
+@click.option(
     "--figures",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="JSON of your own measured figures, as `make bench-stages` prints them.",
+    help="JSON of your own measured figures, as `python -m bench.stages --out` writes them.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of the page.")
 def capacity(
@@ -34,6 +41,7 @@ def capacity(
     symbols: int,
     buckets: int,
     retain_days: int,
+    aggregate_window_s: float,
     figures: Path | None,
     as_json: bool,
 ) -> None:
@@ -50,7 +58,11 @@ def capacity(
         except msgspec.DecodeError as error:
             raise ConfigError(f"{figures}: {error}") from error
     load = Load(
-        points_s=points_per_second, symbols=symbols, buckets=buckets, retain_days=retain_days
+        points_s=points_per_second,
+        symbols=symbols,
+        buckets=buckets,
+        retain_days=retain_days,
+        window_s=aggregate_window_s,
     )
     found = plan(load, measured)
     if as_json:

@@ -8,7 +8,7 @@ prices assumed for us-east-1 (:data:`PRICES`); both can be replaced by one's own
 from __future__ import annotations
 
 import math
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -23,9 +23,19 @@ SHARD_BYTES_S: Final = 1024 * 1024
 SHARD_RECORDS_S: Final = 1000
 PUT_UNIT_BYTES: Final = 25 * 1024
 FAN_OUT_S: Final = 0.2
-"""How often a busy shard hands a batch to a function, s."""
+"""How often a busy shard hands a batch to a function that has no batching window, s."""
+FEED_BYTES: Final = 90
+"""Of a point in Alpaca's MessagePack."""
+STATE_READ_BYTES: Final = 4096
+STATE_WRITE_BYTES: Final = 1024
+"""What a unit of DynamoDB holds; a strongly consistent read is one unit."""
+FILES_A_COMMIT: Final = 8
+"""Objects a commit puts: data, manifest, list, metadata, and their like."""
 ROUND_TRIP_S: Final = 0.015
 """PutRecords inside a region: a bucket sends its next batch after the last one's answer."""
+
+
+_Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,13 +53,13 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
         Of one bucket's aggregation state, for each symbol in it.
     """
 
-    stream_bytes: float
-    lake_bytes: float
-    ingest_us: float
-    validate_us: float
-    aggregate_us: float
-    deliver_us: float
-    state_bytes: float
+    stream_bytes: _Positive
+    lake_bytes: _Positive
+    ingest_us: _Positive
+    validate_us: _Positive
+    aggregate_us: _Positive
+    deliver_us: _Positive
+    state_bytes: _Positive
 
 
 class Prices(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,14 +83,16 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MEASURED: Final = Measured(
-    stream_bytes=24.0,
-    lake_bytes=21.0,
-    ingest_us=7.0,
-    validate_us=5.0,
-    aggregate_us=4.0,
-    deliver_us=8.0,
-    state_bytes=900.0,
+    stream_bytes=85.2,
+    lake_bytes=39.3,
+    ingest_us=23.5,
+    validate_us=9.9,
+    aggregate_us=40.4,
+    deliver_us=22.9,
+    state_bytes=520.0,
 )
+"""Recorded trades, quotes and book updates at 10,000 points/s, on two busy cores of a shared
+machine: ``bench/stages.py`` says how, and measures them anew."""
 PRICES: Final = Prices()
 
 
@@ -97,12 +109,15 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         Symbol buckets.
     retain_days : int
         How long the lake keeps ticks.
+    window_s : float
+        Batching window of aggregate: bars come so much later, and state is saved less often.
     """
 
     points_s: float
     symbols: int = 120
     buckets: int = streams.BUCKETS
     retain_days: int = 365
+    window_s: float = 0.0
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,25 +148,30 @@ def plan(load: Load, measured: Measured = MEASURED, prices: Prices = PRICES) -> 
     Raises
     ------
     ValueError
-        A load that is none: points, symbols, buckets and days must be above zero.
+        A load that is none: points, symbols, buckets and days must be finite and above zero, the
+        window not below.
     """
-    if min(load.points_s, load.symbols, load.buckets, load.retain_days) <= 0:
+    asked = (load.points_s, load.symbols, load.buckets, load.retain_days)
+    if not all(0 < number < math.inf for number in asked):
         raise ValueError("expected points, symbols, buckets and days above zero")
+    if not 0 <= load.window_s < math.inf:
+        raise ValueError("expected a batching window of at least 0 s")
     records_s = _records_s(load)
     shards = _shards(load, records_s, measured)
     batches_s = shards / FAN_OUT_S
+    aggregated_s = shards / max(FAN_OUT_S, load.window_s)
     lines = [
         _ingesters(load, measured, prices),
         *_streams(load, records_s, shards, measured, prices),
         *(
-            _function(function, points_us, load, batches_s, prices)
-            for function, points_us in (
-                (functions.VALIDATE, measured.validate_us),
-                (functions.AGGREGATE, measured.aggregate_us),
-                (functions.DELIVER, measured.deliver_us),
+            _function(function, points_us, load, calls_s, prices)
+            for function, points_us, calls_s in (
+                (functions.VALIDATE, measured.validate_us, batches_s),
+                (functions.AGGREGATE, measured.aggregate_us, aggregated_s),
+                (functions.DELIVER, measured.deliver_us, batches_s),
             )
         ),
-        _state(load, batches_s, measured, prices),
+        _state(load, measured, prices),
         _lake(load, measured, prices),
         _feed(load, prices),
     ]
@@ -241,16 +261,18 @@ def _function(
     )
 
 
-def _state(load: Load, batches_s: float, measured: Measured, prices: Prices) -> Line:
-    symbols = math.ceil(load.symbols / load.buckets)
-    size = symbols * measured.state_bytes
-    saves_s = min(load.buckets / FAN_OUT_S, batches_s * load.buckets)
-    writes = saves_s * math.ceil(size / 1024)
-    reads = saves_s * math.ceil(size / 4096)
+def _state(load: Load, measured: Measured, prices: Prices) -> Line:
+    """Price the state: every bucket's is read and saved by each invocation that has some of it."""
+    size = math.ceil(load.symbols / load.buckets) * measured.state_bytes
+    busy = min(load.buckets, load.symbols)
+    every_s = max(FAN_OUT_S, load.window_s)
+    saves_s = min(load.points_s, busy / every_s)
+    writes = saves_s * math.ceil(size / STATE_WRITE_BYTES)
+    reads = saves_s * math.ceil(size / STATE_READ_BYTES)
     return Line(
         what="aggregation state, million writes a month",
         count=saves_s * MONTH_S / 1e6,
-        arithmetic=f"{load.buckets} buckets x {1 / FAN_OUT_S:g}/s x {size / 1024:.1f} KiB"
+        arithmetic=f"{busy} buckets every {every_s:g} s, {size / 1024:.1f} KiB each"
         f" = {writes:,.0f} write and {reads:,.0f} read units/s",
         usd=MONTH_S
         / 1e6
@@ -262,7 +284,7 @@ def _lake(load: Load, measured: Measured, prices: Prices) -> Line:
     gb_day = load.points_s * measured.lake_bytes * 86_400 / 1e9
     kept = gb_day * load.retain_days
     window_s = max(trigger.window_s for trigger in functions.DELIVER.triggers)
-    puts = 8 * len(functions.DELIVER.lake_tables) / window_s * MONTH_S
+    puts = FILES_A_COMMIT * len(functions.DELIVER.lake_tables) / window_s * MONTH_S
     return Line(
         what="lake, GB kept",
         count=kept,
@@ -273,11 +295,11 @@ def _lake(load: Load, measured: Measured, prices: Prices) -> Line:
 
 
 def _feed(load: Load, prices: Prices) -> Line:
-    gb = load.points_s * 90 * MONTH_S / 1e9
+    gb = load.points_s * FEED_BYTES * MONTH_S / 1e9
     return Line(
         what="feed through the NAT gateway, GB a month",
         count=gb,
-        arithmetic=f"{load.points_s:,.0f}/s x 90 B of MessagePack",
+        arithmetic=f"{load.points_s:,.0f}/s x {FEED_BYTES} B of MessagePack",
         usd=gb * prices.nat_gb + 730 * prices.nat_hour,
     )
 
@@ -295,6 +317,17 @@ def _warnings(load: Load, shards: int, measured: Measured) -> list[str]:
             f"{load.buckets} buckets cannot use {shards} shards: a bucket lives on one shard;"
             f" use at least {2 ** math.ceil(math.log2(2 * shards))} buckets on a drained stream"
         )
+    for function, point_us in (
+        (functions.VALIDATE, measured.validate_us),
+        (functions.AGGREGATE, measured.aggregate_us),
+    ):
+        cpu = function.memory_mb / LAMBDA_MB_A_CPU
+        share = load.points_s * point_us / 1e6 / cpu / min(load.buckets, load.symbols)
+        if share > HEADROOM:
+            warnings.append(
+                f"{function.name}: a bucket keeps a function busy {share:.0%} of the time, and its"
+                " order allows one at a time: use more buckets, or more memory"
+            )
     if load.symbols < load.buckets:
         warnings.append(f"{load.symbols} symbols fill at most {load.symbols} buckets")
     return warnings
