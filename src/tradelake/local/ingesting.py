@@ -29,7 +29,14 @@ class IngesterHealth(msgspec.Struct, frozen=True):
     in_hand: int = 0
     latency_ms: dict[str, float | None] = {}
 
+    @property
+    def durable(self) -> int:
+        """Points of the feed that are durable; what we add ourselves is not among them."""
+        return max(0, sum(self.received.values()) - self.in_hand)
 
+
+_LEASE_S: Final = "60"
+"""Nobody stands by, and the one machine may be too busy to renew a shorter lease in time."""
 _PLAYED: Final = '{"defaults": {"stale_s": null}}'
 """What an exchange plays happened long ago, or at another speed: that is not stale."""
 
@@ -81,6 +88,7 @@ class Ingesting:
             {
                 names.ENV_FEED_URL: feed,
                 names.ENV_TRADING_URL: exchange_url,
+                names.ENV_LEASE_S: _LEASE_S,
                 names.ENV_QUALITY_RULES: runtime.variables.get(names.ENV_QUALITY_RULES, _PLAYED),
                 **variables,
                 names.ENV_HEALTH_PORT: str(self._port),
@@ -139,7 +147,7 @@ class Ingesting:
         deadline = time.monotonic() + 30.0
         while time.monotonic() < deadline:
             self.health = self._ask() or self.health
-            if self.health.acknowledged_records >= sent:
+            if self.health.durable >= sent:
                 return
             self._runtime.check()
             time.sleep(_POLL_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -22,6 +23,15 @@ from tradelake.usecases.watch_universe import UniverseWatch
 
 STANDBY: Final = "standby"
 _ALARMING: Final = ("halted", "delisted", "renamed")
+_COUNTED: Final = (
+    "acknowledged_batches",
+    "acknowledged_records",
+    "retries",
+    "throttled",
+    "spooled_batches",
+    "times_full",
+    "gaps",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,9 @@ class Ingester:
         self._tap = tap
         self._term: Term | None = None
         self._events = 0
+        self._earlier: Counter[str] = Counter()
+        self._earlier_received: Counter[str] = Counter()
+        self._asked: asyncio.Event | None = None
         self._ended = False
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -71,6 +84,7 @@ class Ingester:
         TradelakeError
             The venue, the stream or the lease's store refuses for good.
         """
+        self._asked = stop
         try:
             await self._candidate.run(stop)
         finally:
@@ -78,13 +92,29 @@ class Ingester:
 
     async def _lead(self, fence: Fence, stop: asyncio.Event) -> None:
         term = await asyncio.to_thread(self._make_term, fence, self._leads)
+        self._remember(self._term)
         self._term = term
+        renouncing = asyncio.create_task(self._renounce(term, stop))
         try:
             await self._run(term, stop)
         finally:
+            renouncing.cancel()
             # A gap that cannot be closed now is closed by whoever leads next.
             with contextlib.suppress(Transient):
                 await asyncio.to_thread(term.reign.abandon)
+
+    async def _renounce(self, term: Term, stop: asyncio.Event) -> None:
+        """A term that ends because the lease is lost is not the end of time; first to know."""
+        await stop.wait()
+        if self._asked is None or not self._asked.is_set():
+            term.intake.final = False
+
+    def _remember(self, term: Term | None) -> None:
+        """Keep the counts of a term that ended: they are told as this process's."""
+        if term is not None:
+            status = term.intake.status()
+            self._earlier.update({name: getattr(status, name) for name in _COUNTED})
+            self._earlier_received.update(status.received)
 
     def _leads(self) -> bool:
         return self._candidate.leadership.leads
@@ -116,6 +146,9 @@ class Ingester:
     def _told(self, status: msgspec.Struct | None) -> dict[str, Any]:
         term, leadership = self._term, self._candidate.leadership
         told: dict[str, Any] = {} if status is None else msgspec.to_builtins(status)
+        if told:
+            told |= {name: told[name] + self._earlier[name] for name in _COUNTED}
+            told["received"] = dict(self._earlier_received + Counter(told["received"]))
         if not self._ended and not leadership.leads:
             told["state"] = STANDBY
         told.setdefault("state", "stopped")

@@ -29,4 +29,4 @@ class Outcome:
     def durable(self) -> int:
         """Points acknowledged by the stream, or committed to the lake by the history load."""
         loaded = self.history
-        return self.health.acknowledged_records + loaded.rows + loaded.quarantined
+        return self.health.durable + loaded.rows + loaded.quarantined

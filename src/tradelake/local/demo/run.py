@@ -213,7 +213,7 @@ class _Demo:
                 stage.done = getattr(status, "progress", None)
                 stage.detail = f"{getattr(status, 'total_sent', 0):,} points sent"
                 self._board.flow["points sent"] = f"{getattr(status, 'total_sent', 0):,}"
-                self._board.flow["durable"] = f"{health.acknowledged_records:,}"
+                self._board.flow["durable"] = f"{health.durable:,}"
                 show()
 
             ingesting.play(progress)
@@ -233,7 +233,7 @@ class _Demo:
             stage.detail = "validated, aggregated, delivered"
 
     def _show_flow(self, runtime: Runtime, health: IngesterHealth) -> None:
-        self._board.flow["durable"] = f"{health.acknowledged_records:,}"
+        self._board.flow["durable"] = f"{health.durable:,}"
         first = next(iter(runtime.workers))
         for name, status in runtime.status().items():
             label = f"batches: {name}" if name == first else name
