@@ -1,7 +1,7 @@
 """Messages per CPU second of alpaca-py's stream and of our two feeds, in one run.
 
 ``python -m bench.feed_clients``. A process of its own sends frames of 1, 10 and 100 messages of a
-synthetic market, encoded once, over a loopback websocket as fast as they are taken. What is counted
+recorded market, encoded once, over a loopback websocket as fast as they are taken. What is counted
 is the CPU time of the receiving process between the first message and the last, after a warm-up;
 the last line is JSON, in thousand messages per CPU second.
 """
@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -20,15 +21,14 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from aiohttp import web
 
+from bench import frames
 from tradelake.adapters.alpaca.socket import AlpacaFeed
 from tradelake.adapters.system import SystemClock
-from tradelake.exchange.options import SyntheticOptions
-from tradelake.exchange.publication import Lateness, publish
-from tradelake.exchange.synthetic.market import SyntheticMarket
 from tradelake.exchange.wire import MsgpackCodec, decode_request
 from tradelake.feed.events import Event, Records
 from tradelake.feed.session import Session
@@ -136,20 +136,10 @@ CLIENTS: Final[dict[str, Callable]] = {
 }
 
 
-def frames(size: int) -> list[bytes]:
-    """Return frames of a synthetic market's first messages."""
-    codec = MsgpackCodec()
-    market = SyntheticMarket(SyntheticOptions(seed=7, symbols=20, hours=0.5, history_days=0))
-    messages = itertools.islice(
-        (message for session in market.sessions for message in publish(session, Lateness())), 20_000
-    )
-    encoded = [codec.encode(message.record) for message in messages]
-    return [codec.frame(encoded[at : at + size]) for at in range(0, len(encoded), size)]
-
-
-async def serve() -> None:
+async def serve(folder: Path | None) -> None:
     """Serve ``/SIZE/TOTAL`` until the process is ended; prints the port."""
-    made = {size: frames(size) for size in SIZES}
+    told = frames.records(folder)
+    made = {size: frames.frames(told, size) for size in SIZES}
     control = MsgpackCodec().control
 
     async def handle(request: web.Request) -> web.WebSocketResponse:
@@ -179,9 +169,10 @@ async def serve() -> None:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[str]:
+def serving(folder: Path | None) -> Iterator[str]:
     """Run the server; yields its address."""
     command = [sys.executable, "-m", "bench.feed_clients", "--serve"]
+    command += [] if folder is None else ["--data", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -197,10 +188,10 @@ def measure(address: str, client: Callable, size: int, total: int) -> float:
     return meter.rate
 
 
-def main(repeats: int, scale: float) -> None:
+def main(repeats: int, scale: float, folder: Path | None) -> None:
     """Measure all clients, interleaved, and print the median of the repeats."""
     rates: dict[str, dict[int, list[float]]] = {name: {} for name in CLIENTS}
-    with serving() as address:
+    with serving(folder) as address:
         for _, size, name in itertools.product(range(repeats), SIZES, CLIENTS):
             slow = {"native": 4, "sdk_models": 1}.get(name, 1.5) * (1 if size == 1 else 3)
             rate = measure(address, CLIENTS[name], size, int(15_000 * slow * scale))
@@ -214,16 +205,27 @@ def main(repeats: int, scale: float) -> None:
         of = [median["native"][size] / rate for size, rate in by.items()]
         print(f"{name:12} {by}  native is x{', x'.join(f'{ratio:.1f}' for ratio in of)}")
     python = platform.python_version()
-    print(json.dumps({"name": "feed_clients", "k_per_cpu_s": median, "python": python}))
+    print(
+        json.dumps(
+            {
+                "name": "feed_clients",
+                "k_per_cpu_s": median,
+                "python": python,
+                "recorded": folder is not None,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", action="store_true")
+    parser.add_argument("--data", type=Path, default=os.environ.get("TRADELAKE_DATA"))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--scale", type=float, default=1.0)
     asked = parser.parse_args()
+    folder = None if asked.data is None else Path(asked.data)
     if asked.serve:
-        asyncio.run(serve())
+        asyncio.run(serve(folder))
     else:
-        main(asked.repeats, asked.scale)
+        main(asked.repeats, asked.scale, folder)

@@ -23,8 +23,9 @@ from tradelake.feed.session import Session
 from tradelake.feed.subscription import Credentials, Subscription
 from tradelake.market.channels import CHANNELS
 from tradelake.market.records import Bar, Record
-from tradelake.market.timeframes import timeframe_ns
+from tradelake.market.timeframes import TIMEFRAMES, timeframe_ns
 from tradelake.ports import Outgoing, Versioned
+from tradelake.stream.aggregation import Rules
 from tradelake.stream.envelope import Batch, encode_batch
 from tradelake.stream.neighbours import Neighbours
 from tradelake.stream.thresholds import DEFAULT_RULES
@@ -35,6 +36,8 @@ START_NS: Final = 1_760_000_040 * 1_000_000_000
 ROUND_TRIP_NS: Final = 15_000_000
 STEP_NS: Final = 1_000_000
 PER_FRAME: Final = 20
+RULES: Final = Rules(tuple(TIMEFRAMES), 2_000_000_000)
+"""All seven timeframes, two seconds of lateness."""
 _CREDENTIAL: Final = Credential("local", "local")
 _HEADERS: Final = ("Kinesis_20131202.PutRecords", "application/x-amz-json-1.1")
 

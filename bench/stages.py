@@ -30,15 +30,12 @@ from bench import frames, pipeline
 from tradelake.adapters.aws.kinesis_events import received_records
 from tradelake.lake.catalog import LakeCatalog
 from tradelake.lake.writer import IcebergWriter
-from tradelake.market.timeframes import TIMEFRAMES
 from tradelake.settings import LakeSettings
-from tradelake.stream.aggregation import Rules
 from tradelake.topology import functions, streams
 from tradelake.usecases.aggregate import aggregate_records
 from tradelake.usecases.deliver import deliver_records
 from tradelake.usecases.validate import validate_records
 
-RULES = Rules(tuple(TIMEFRAMES), 2_000_000_000)
 SEEN_S = 0.2
 """How much of the stream an invocation gets where there is no batching window."""
 
@@ -82,7 +79,7 @@ def once(arriving: list[tuple[int, bytes]], points: int, points_s: float) -> dic
 
     def aggregate() -> None:
         for event in passed:
-            aggregate_records(received_records(event), states, bars, RULES)
+            aggregate_records(received_records(event), states, bars, pipeline.RULES)
 
     figures["aggregate_us"] = cpu_us(aggregate, points)
     batch = next(iter(functions.DELIVER.triggers)).batch_size
