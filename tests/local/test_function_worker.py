@@ -84,6 +84,8 @@ def test_worker_drains_its_stream_says_so_and_stops_cleanly(tmp_path, kinesis, s
     write_handler(tmp_path / "functions", HANDLER)
     stream = names.physical("worker", streams.TICKS.name)
     kinesis.create_stream(StreamName=stream, ShardCount=2)
+    filling = names.physical("worker", streams.BACKFILL.name)
+    kinesis.create_stream(StreamName=filling, ShardCount=1)
     put_at_ns = time.time_ns()
     kinesis.put_records(
         StreamName=stream,
@@ -94,9 +96,10 @@ def test_worker_drains_its_stream_says_so_and_stops_cleanly(tmp_path, kinesis, s
     status = wait_for(
         process,
         status_file,
-        lambda s: s["caught_up"] and s["mappings"][0]["caught_up_ns"] > put_at_ns,
+        lambda s: s["caught_up"] and all(m["caught_up_ns"] > put_at_ns for m in s["mappings"]),
     )
-    (mapping,) = status["mappings"]
+    mapping, idle = status["mappings"]
+    assert (idle["records"], idle["errors"], idle["stream"]) == (0, 0, filling)
     assert (mapping["records"], mapping["errors"], mapping["stream"]) == (200, 0, stream)
     assert len(mapping["last_sequence_numbers"]) == 2
     process.send_signal(signal.SIGTERM)
