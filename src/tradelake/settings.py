@@ -131,9 +131,9 @@ class IngesterSettings(msgspec.Struct, frozen=True, kw_only=True):
     """The ingester. ``symbols`` and ``channels`` are comma-separated; ``*`` means every symbol.
 
     ``origin`` names this ingester where several divide a venue's symbols; each has symbols of its
-    own then. ``spool_folder`` is where batches wait while the stream refuses, up to ``spool_max_bytes``;
-    empty: they wait in memory only. No books are kept with a ``book_snapshot_s`` of 0, and the
-    venue's assets are not watched with a ``universe_s`` of 0.
+    own then. ``spool_folder`` is where batches wait while the stream refuses, up to
+    ``spool_max_bytes``; empty: they wait in memory only. No books are kept with a
+    ``book_snapshot_s`` of 0, and the venue's assets are not watched with a ``universe_s`` of 0.
     """
 
     environment: str = msgspec.field(name=names.ENV_ENVIRONMENT)

@@ -198,6 +198,21 @@ def test_nothing_is_lost_doubled_or_reordered_when_frames_and_puts_interleave(fr
     assert got == sent
 
 
+def test_next_batch_says_until_when_data_of_its_symbols_may_be_missing_and_only_that_one():
+    batcher = Batcher("us", 1, 16, BatchLimits())
+    batcher.add([trade("BTC/USD", NOW - 3 * S), trade("ETH/USD", NOW - 3 * S)], NOW)
+    batcher.acknowledged(batcher.take(NOW, flush=True))
+    batcher.watermark.hold(NOW + S)
+    batcher.tear(["BTC/USD"], NOW + 60 * S)
+    batcher.add([trade("BTC/USD", NOW + 58 * S), trade("ETH/USD", NOW + 58 * S)], NOW + 61 * S)
+    said = {b.bucket: b.torn_until_ns for b in batcher.take(NOW + 61 * S, flush=True)}
+    btc, eth = (bucket_of(symbol, 16) for symbol in ("BTC/USD", "ETH/USD"))
+    assert (said[btc], said[eth]) == (NOW + 57 * S, NO_WATERMARK)
+    batcher.tear(["*"], NOW + 62 * S)
+    everyone = batcher.take(NOW + 64 * S, range(16))
+    assert {b.torn_until_ns for b in everyone if b.bucket not in (btc, eth)} == {NOW + 59 * S}
+
+
 def test_watermark_follows_the_venue_when_its_clock_is_ahead_for_good_and_not_one_bad_stamp():
     watermark, ahead = Watermark(), 120 * S
     for frame in range(40):

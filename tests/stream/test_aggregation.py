@@ -163,6 +163,28 @@ def test_bars_open_while_the_epoch_changes_are_partial_and_others_are_not():
     ]
 
 
+def torn(batch_, until_s):
+    return msgspec.structs.replace(batch_, torn_until_ns=DAY + until_s * S)
+
+
+def test_bars_that_miss_what_came_before_a_torn_batch_are_partial_and_others_are_not():
+    bars = started()
+    feed(bars, batch(1, trade(30, 1), trade(61, 2), watermark_s=62.5))
+    after = torn(batch(2, trade(181, 3), trade(245, 4), watermark_s=245), 190)
+    assert seconds(feed(bars, after, batch(3, watermark_s=400))) == [
+        (60, 1, "partial"),
+        (180, 1, "partial"),
+        (240, 1, "complete"),
+    ]
+
+
+def test_a_stale_leaders_torn_batch_tears_nothing():
+    bars = started()
+    feed(bars, batch(1, trade(61, 1), trade(121, 2), epoch=2, watermark_s=125))
+    late = torn(batch(9, trade(122, 3), epoch=1), 150)
+    assert seconds(feed(bars, late, batch(2, epoch=2, watermark_s=190))) == [(120, 2, "complete")]
+
+
 def test_batches_of_other_lanes_are_counted_and_left_out():
     bars = started()
     before = encode_state(bars)

@@ -67,7 +67,6 @@ from tradelake.feed.timestamps import SECOND_NS
 from tradelake.market.channels import UNKNOWN
 from tradelake.market.records import Record, Unreadable, channel_of
 
-
 ON_THE_WAY_NS: Final = 1_000_000_000
 """What is lost may have been published so long before the last frame that was received."""
 

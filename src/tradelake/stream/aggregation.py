@@ -21,7 +21,8 @@ was saved. So a consumer that replays batches emits the same bars again.
   :mod:`tradelake.stream.identities` remembers is too late.
 - *Event bars* follow the order of the stream: :mod:`tradelake.stream.event_bars`.
 - A bar is ``partial`` when we know that we did not listen for all of its time: it began before the
-  source's first trade or watermark, it was open while the epoch rose (a restart or takeover), or
+  source's first trade or watermark, it was open while the epoch rose (a restart or takeover), a
+  batch says that data before it is missing and for how long (an interrupted feed), or
   ``FINAL_WATERMARK`` cut it before its end. Once partial it stays so, until it is rebuilt.
 - ``FINAL_WATERMARK`` closes every time bar but does not move the watermark: a source may go on in
   another epoch. Event bars stay open.
@@ -146,6 +147,9 @@ class Aggregator:
         stale = newest is not None and batch.epoch < newest
         if newest is not None and batch.epoch > newest:
             self._tear()
+        if batch.torn_until_ns != NO_WATERMARK and not stale:
+            self._tear()
+            self.covered_from_ns = batch.torn_until_ns
         self.positions.note(batch.epoch, batch.seq)
         self.applied += 1
         self.counts.stale += stale

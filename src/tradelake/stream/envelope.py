@@ -58,6 +58,9 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
         In the order of receipt. May be empty: a heartbeat that carries the watermark only.
     origin : str
         Which ingester of the venue, where several divide its symbols; empty for the only one.
+    torn_until_ns : int
+        Between the batch before and this event time data may be missing: the feed was interrupted.
+        ``NO_WATERMARK``: nothing is missing.
     """
 
     lane: Lane
@@ -68,6 +71,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
     watermark_ns: int
     records: list[Record]
     origin: str = ""
+    torn_until_ns: int = NO_WATERMARK
 
     @property
     def position(self) -> tuple[int, int]:
@@ -255,6 +259,7 @@ def check_stamp(batch: Batch) -> None:
         and 0 <= batch.seq < _INT64
         and (0 if batch.venue != UNKNOWN else -_INT32) <= batch.bucket < _INT32
         and -_INT64 <= batch.watermark_ns < _INT64
+        and -_INT64 <= batch.torn_until_ns < _INT64
     ):
         stamp = (batch.lane, batch.epoch, batch.bucket, batch.seq, batch.watermark_ns)
         raise InvalidData("envelope", f"expected a stamp of signed integers >= 0, found {stamp}")

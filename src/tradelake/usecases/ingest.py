@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from tradelake.feed.subscription import EVERY_SYMBOL
 from tradelake.market.records import (
     Bar,
     BookSnapshot,
@@ -79,6 +80,7 @@ class _Bucket:
     said_ns: int = 0
     in_flight: int | None = None
     in_flight_since_ns: int | None = None
+    torn_until_ns: int = NO_WATERMARK
     chunks: deque[_Chunk] = field(default_factory=deque)
 
 
@@ -173,6 +175,19 @@ class Batcher:
                     batches.append(batch)
         return batches
 
+    def tear(self, symbols: Collection[str], now_ns: int) -> None:
+        """Say with the next batch that until now data of these symbols may be missing.
+
+        ``*`` is every symbol. Nothing is said before the first record.
+        """
+        torn_until_ns = self.watermark.event_time(now_ns)
+        if EVERY_SYMBOL in symbols:
+            torn = self._buckets
+        else:
+            torn = [self._buckets[self._place_of(symbol)[0]] for symbol in symbols]
+        for bucket in torn:
+            bucket.torn_until_ns = torn_until_ns
+
     def final(self, now_ns: int, among: Collection[int] | None = None) -> list[Batch]:
         """Return a last heartbeat of every bucket that says: nothing more comes, ever."""
         indices = range(len(self._buckets)) if among is None else among
@@ -247,7 +262,9 @@ class Batcher:
             watermark_ns,
             records,
             self._origin,
+            bucket.torn_until_ns,
         )
+        bucket.torn_until_ns = NO_WATERMARK
         bucket.in_flight = bucket.seq
         bucket.seq += 1
         bucket.said_ns = now_ns

@@ -24,7 +24,7 @@ from tradelake.feed.events import (
 )
 from tradelake.feed.refusals import SLOW_CLIENT
 from tradelake.feed.subscription import EVERY_SYMBOL, Change
-from tradelake.market.channels import CHANNELS
+from tradelake.market.channels import CHANNELS, QUOTES, TRADES
 from tradelake.market.records import Record, channel_of
 from tradelake.ports import OPEN, Clock, Gap, GapLedger, Stage
 from tradelake.usecases.ingest import Batcher
@@ -182,6 +182,7 @@ class Intake:
                 self._gaps += 1
                 self._write_later(self._gap(event, OPEN))
             case GapClosed():
+                self._tear(event.gap.channels, event.gap.symbols, now_ns)
                 self._write_later(self._gap(event.gap, event.closed_ns))
             case Interrupted():
                 self.state = "interrupted"
@@ -313,7 +314,14 @@ class Intake:
         """Write that the feed is not, or was not, read: the venue may drop what waits there."""
         self._disk_full = closed_ns == OPEN
         self._gaps += self._disk_full
+        if closed_ns != OPEN:
+            self._tear(CHANNELS, self._symbols, closed_ns)
         self._write_later(Gap(self._venue, opened_ns, closed_ns, CHANNELS, self._symbols, cause))
+
+    def _tear(self, channels: Sequence[str], symbols: Sequence[str], now_ns: int) -> None:
+        """Let bars know that they may miss trades, or quotes."""
+        if TRADES in channels or QUOTES in channels:
+            self._batcher.tear(symbols, now_ns)
 
     def _write_later(self, gap: Gap) -> None:
         self._unwritten += 1

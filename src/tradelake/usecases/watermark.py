@@ -30,6 +30,7 @@ class Watermark:
         self._largest_ns = NO_WATERMARK
         self._shown_ns = NO_WATERMARK
         self._heard_ns: int | None = None
+        self._largest_at_ns = 0
         self._skew_ns = 0
         self._ahead: deque[int] = deque(maxlen=CONVINCING_FRAMES)
 
@@ -58,7 +59,8 @@ class Watermark:
             self._heard_ns = now_ns
         if first_ns != FINAL_WATERMARK:
             self._compare_clocks(first_ns - now_ns, last_ns - now_ns)
-        self._largest_ns = largest_ns
+        if largest_ns != self._largest_ns:
+            self._largest_ns, self._largest_at_ns = largest_ns, now_ns
         self._shown_ns = max(self._shown_ns, self._largest_ns)
 
     def _compare_clocks(self, first_ns: int, last_ns: int) -> None:
@@ -70,6 +72,15 @@ class Watermark:
         self._ahead.append(last_ns)
         if len(self._ahead) == CONVINCING_FRAMES:
             self._skew_ns = sorted(self._ahead)[CONVINCING_FRAMES // 2]
+
+    def event_time(self, now_ns: int) -> int:
+        """Return what the venue's clock says at ``now_ns``, whether or not we listen.
+
+        ``NO_WATERMARK`` before the first record.
+        """
+        if self._largest_ns == NO_WATERMARK:
+            return NO_WATERMARK
+        return self._largest_ns + max(0, now_ns - self._largest_at_ns)
 
     def hold(self, now_ns: int) -> None:
         """Stand still from now on: the connection is gone."""

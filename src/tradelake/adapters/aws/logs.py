@@ -47,9 +47,7 @@ def log_batch(function: str, request_id: str, fields: Any) -> None:  # noqa: ANN
         print(msgspec.json.encode(line).decode(), flush=True)  # noqa: T201 - where lines go
         return
     metrics.add_dimension(DIMENSION_COMPONENT, function)
-    metrics.add_dimension(
-        DIMENSION_ENVIRONMENT, os.environ.get(names.ENV_ENVIRONMENT) or "unknown"
-    )
+    metrics.add_dimension(DIMENSION_ENVIRONMENT, os.environ.get(names.ENV_ENVIRONMENT) or "unknown")
     for name, value in line.items():
         metrics.add_metadata(name, value)
     metrics.flush_metrics()
