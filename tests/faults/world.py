@@ -301,19 +301,23 @@ class World:
             History did not settle in time, or a run was stopped.
         """
 
-        def filled() -> bool:
-            self.runtime.check()
-            answer = self.runtime.invoke(functions.BACKFILL)
-            return not (answer["open"] or answer["settling"] or answer["stopped"])
+        last: dict[str, Any] = {}
 
-        def rebuilt() -> bool:
+        def recovered() -> bool:
+            """Fill, then rebuild; comparing with the venue's bars may open gaps to be filled."""
             self.runtime.check()
-            answer = self.runtime.invoke(functions.REBUILD)["rebuilt"]
-            return not any(answer[name] for name in ("unfilled", "waiting", "stopped", "lost"))
+            filled = self.runtime.invoke(functions.BACKFILL)
+            rebuilt = self.runtime.invoke(functions.REBUILD)["rebuilt"]
+            last.update(filled=filled, rebuilt=rebuilt)
+            left = [filled[name] for name in ("open", "settling", "stopped")]
+            left += [rebuilt[name] for name in ("unfilled", "waiting", "stopped", "lost")]
+            return not any(left)
 
         if self.gaps():
-            wait_for("the gaps to be filled", filled, 240.0, 8.0)
-            wait_for("the bars of the gaps to be rebuilt", rebuilt, 240.0, 8.0)
+            try:
+                wait_for("the gaps to be filled and their bars rebuilt", recovered, 420.0, 8.0)
+            except Transient as error:
+                raise Transient(f"{error}: {last}") from error
 
     def gaps(self) -> list[Gap]:
         """Return the gap ledger."""
