@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tradelake.errors import SpoolFull, Throttled, Transient
+from tradelake.market.records import Instrument
 from tradelake.ports import AsyncStreamWriter, Clock, Outgoing, Spool
 from tradelake.stream.envelope import Batch, encode_batch
 from tradelake.usecases.ingest import Batcher
@@ -310,12 +311,18 @@ class Publisher:
     def _acknowledge(self, batches: list[Batch], now_ns: int) -> None:
         self._batcher.acknowledged(batches)
         self._room.set()
-        received = Counter(record.ts_ingest for batch in batches for record in batch.records)
+        # What we say of instruments may be said again after a restart, with the time it had.
+        received = Counter(
+            record.ts_ingest
+            for batch in batches
+            for record in batch.records
+            if type(record) is not Instrument
+        )
         for received_ns, count in received.items():
             self.latencies.add(now_ns - received_ns, count)
             self.recent.add(now_ns - received_ns, count)
         self.acknowledged_batches += len(batches)
-        self.acknowledged_records += received.total()
+        self.acknowledged_records += sum(len(batch.records) for batch in batches)
 
     def _is_drained(self) -> bool:
         if not self._draining or self._in_flight or self._refused or self._batcher.in_hand:
