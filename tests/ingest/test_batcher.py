@@ -213,6 +213,35 @@ def test_next_batch_says_until_when_data_of_its_symbols_may_be_missing_and_only_
     assert {b.torn_until_ns for b in everyone if b.bucket not in (btc, eth)} == {NOW + 59 * S}
 
 
+def test_records_of_after_an_interruption_are_no_batch_with_those_of_before_that_still_wait():
+    batcher = new_batcher(buckets=1)
+    batcher.add([trade("BTC/USD", NOW)], NOW)
+    in_flight = batcher.take(NOW, flush=True)
+    batcher.add([trade("BTC/USD", NOW + S, 1)], NOW + S)
+    batcher.watermark.hold(NOW + S)
+    batcher.tear(["*"], NOW + 60 * S)
+    batcher.watermark.resume(NOW + 60 * S)
+    batcher.add([trade("BTC/USD", NOW + 60 * S, 2)], NOW + 60 * S)
+    batcher.add([trade("BTC/USD", NOW + 61 * S, 3)], NOW + 61 * S)
+    said = []
+    for _ in range(3):
+        batcher.acknowledged(in_flight)
+        in_flight = batcher.take(NOW + 62 * S)
+        said += [([r.trade_id for r in b.records], b.torn_until_ns) for b in in_flight]
+    assert said == [([1], NOW + 60 * S), ([2, 3], NOW + 60 * S)]
+
+
+def test_next_batch_says_the_later_of_two_interruptions():
+    batcher = new_batcher(buckets=1)
+    batcher.add([trade("BTC/USD", NOW)], NOW)
+    batcher.acknowledged(batcher.take(NOW, flush=True))
+    batcher.tear(["*"], NOW + 60 * S)
+    batcher.add([trade("BTC/USD", NOW + 50 * S, 1)], NOW + 60 * S)
+    batcher.tear(["*"], NOW + 61 * S)
+    [batch] = batcher.take(NOW + 62 * S)
+    assert batch.torn_until_ns == NOW + 60 * S
+
+
 def test_watermark_follows_the_venue_when_its_clock_is_ahead_for_good_and_not_one_bad_stamp():
     watermark, ahead = Watermark(), 120 * S
     for frame in range(40):

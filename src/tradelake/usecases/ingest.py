@@ -72,6 +72,7 @@ class _Chunk:
     size: int
     received_ns: int
     watermark_ns: int
+    torn_until_ns: int = NO_WATERMARK
 
 
 @dataclass(slots=True)
@@ -81,6 +82,7 @@ class _Bucket:
     in_flight: int | None = None
     in_flight_since_ns: int | None = None
     torn_until_ns: int = NO_WATERMARK
+    seam_ns: int = NO_WATERMARK
     chunks: deque[_Chunk] = field(default_factory=deque)
 
 
@@ -178,7 +180,9 @@ class Batcher:
     def tear(self, symbols: Collection[str], now_ns: int) -> None:
         """Say with the next batch that until now data of these symbols may be missing.
 
-        ``*`` is every symbol. Nothing is said before the first record.
+        ``*`` is every symbol. Nothing is said before the first record. Where records of before
+        wait, those that come later go in another batch, which says it again: whoever folds records
+        in their order must know between which two of them something is missing.
         """
         torn_until_ns = self.watermark.event_time(now_ns)
         if EVERY_SYMBOL in symbols:
@@ -186,7 +190,9 @@ class Batcher:
         else:
             torn = [self._buckets[self._place_of(symbol)[0]] for symbol in symbols]
         for bucket in torn:
-            bucket.torn_until_ns = torn_until_ns
+            bucket.torn_until_ns = max(bucket.torn_until_ns, torn_until_ns)
+            if bucket.chunks:
+                bucket.seam_ns = bucket.torn_until_ns
 
     def final(self, now_ns: int, among: Collection[int] | None = None) -> list[Batch]:
         """Return a last heartbeat of every bucket that says: nothing more comes, ever."""
@@ -232,9 +238,11 @@ class Batcher:
         watermark_ns = self.watermark.at(now_ns)
         while bucket.chunks:
             chunk = bucket.chunks[0]
+            torn = chunk.torn_until_ns != NO_WATERMARK
             room = len(records) + len(chunk.records) <= self._limits.max_records
-            if records and not (room and size + chunk.size <= self._limits.max_bytes):
+            if records and (torn or not room or size + chunk.size > self._limits.max_bytes):
                 break
+            bucket.torn_until_ns = max(bucket.torn_until_ns, chunk.torn_until_ns)
             records += chunk.records
             size += chunk.size
             left_ns = chunk.watermark_ns
@@ -283,12 +291,14 @@ class Batcher:
     def _append(
         self, index: int, record: Record, size: int, now_ns: int, watermark_ns: int
     ) -> None:
-        chunks = self._buckets[index].chunks
+        bucket = self._buckets[index]
+        chunks, seam_ns = bucket.chunks, bucket.seam_ns
         self.in_hand += 1
         if chunks:
             last = chunks[-1]
             if (
-                last.size + size <= self._limits.max_bytes
+                seam_ns == NO_WATERMARK
+                and last.size + size <= self._limits.max_bytes
                 and len(last.records) < self._limits.max_records
             ):
                 last.records.append(record)
@@ -296,7 +306,8 @@ class Batcher:
                 return
             # a batch that ends here must not say more than was known before what it leaves
             last.watermark_ns = max(last.watermark_ns, self._after_ns)
-        chunks.append(_Chunk([record], size, now_ns, watermark_ns))
+        chunks.append(_Chunk([record], size, now_ns, watermark_ns, seam_ns))
+        bucket.seam_ns = NO_WATERMARK
 
 
 def estimated_size(record: Record) -> int:
