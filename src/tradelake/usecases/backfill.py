@@ -10,8 +10,8 @@ the gap to a concurrent run, and leaves it.
 **What can come back.** Trades and quotes: all of them. Minute bars: in the revision that stands
 when they are fetched; the first version of a minute that late trades changed is superseded. Where a
 gap lost both channels of minute bars, ``bars`` is fetched for both, since history does not say
-which of the two carried a revision. Daily bars: of days that ended inside the gap; one of a day
-that goes on is superseded by the next within a minute. Order books have no history.
+which of the two carried a revision. Daily bars: of every day that the gap touches, as the venue has
+it when asked; what was said of a day in between is superseded. Order books have no history.
 """
 
 from __future__ import annotations

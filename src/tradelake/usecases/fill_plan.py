@@ -59,7 +59,8 @@ class Margins:
         """Return the interval of ``ts_event`` that holds what was published between two times.
 
         A bar is published when it ends, so it opened one timeframe before; only those that end
-        inside are asked for.
+        inside are asked for. A day's bar is published every minute of its day: every day that the
+        interval touches is asked for, the one that goes on as well.
 
         >>> Margins().widened("bars", 600 * 10**9, 660 * 10**9)
         (538000000000, 602000000001)
@@ -70,8 +71,10 @@ class Margins:
         if channel == UPDATED_BARS:
             before_s += self.updates_s
         length_ns = _LENGTHS_NS.get(channel, 0)
-        start_ns = opened_ns - _ns(before_s) - length_ns
-        return start_ns, closed_ns + _ns(self.after_s) + 1 - length_ns
+        start_ns, last_ns = opened_ns - _ns(before_s), closed_ns + _ns(self.after_s)
+        if channel == DAILY_BARS:
+            return start_ns - start_ns % length_ns, last_ns - last_ns % length_ns + 1
+        return start_ns - length_ns, last_ns + 1 - length_ns
 
 
 MARGINS: Final = Margins()
