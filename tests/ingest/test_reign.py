@@ -8,10 +8,10 @@ from tradelake.usecases.reign import Reign
 
 class Ledger:
     def __init__(self) -> None:
-        self.written: dict[tuple[int, str], Gap] = {}
+        self.written: dict[object, Gap] = {}
 
     def record(self, gap: Gap) -> None:
-        self.written[gap.opened_ns, gap.cause] = gap
+        self.written[gap.key] = gap
 
     def gaps(self) -> list[Gap]:
         return list(self.written.values())
@@ -69,3 +69,12 @@ def test_replaced_leader_does_not_touch_gaps_of_others():
     throne.leads = False
     throne.reign.abandon()
     assert closings(throne.ledger) == {"restart": OPEN}
+
+
+def test_replaced_leader_closes_every_part_of_an_interruption():
+    throne = Throne()
+    for channel in ("trades", "quotes"):
+        throne.reign.record(Gap("us", 10, OPEN, (channel,), ("*",), "disconnect"))
+    throne.leads = False
+    throne.reign.abandon()
+    assert [one.closed_ns for one in throne.ledger.gaps()] == [100, 100]

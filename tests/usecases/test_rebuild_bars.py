@@ -135,6 +135,14 @@ def test_every_time_bar_that_overlaps_a_filled_gap_is_rebuilt_and_the_gap_is_set
     assert {(bar.symbol, bar.timeframe, bar.ts_event): bar for bar in put(given)} == expected
 
 
+def test_every_part_of_an_interruption_is_rebuilt():
+    tape = [*TAPE, trade(80, 99, symbol="ETH/USD")]
+    both = (gap(), gap(channels=("trades",), symbols=("ETH/USD",)))
+    given = parts(*tape, gaps=both)
+    assert rebuild_gaps(given).settled == 2
+    assert {bar.symbol for bar in put(given)} == {"BTC/USD", "ETH/USD"}
+
+
 def test_rebuilt_bars_have_a_source_of_their_own_and_close_nothing():
     given = parts(*TAPE, gaps=[gap()])
     rebuild_gaps(given)

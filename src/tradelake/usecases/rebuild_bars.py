@@ -248,8 +248,9 @@ class _GapRebuild:
         self._outcome = outcome
         self._stop_ns = stop_ns
         self._plan = plan_bars(parts.rules.timeframes)
-        names = f"{gap.venue}/{gap.opened_ns:019d}"
-        self._key = f"{names}/{hashlib.blake2b(gap.cause.encode(), digest_size=8).hexdigest()}"
+        named = "\n".join((gap.cause, *gap.channels, *gap.symbols))
+        digest = hashlib.blake2b(named.encode(), digest_size=8).hexdigest()
+        self._key = f"{gap.venue}/{gap.opened_ns:019d}/{digest}"
         self._interval = MARGINS.widened(TRADES, gap.opened_ns, gap.closed_ns)
 
     def run(self) -> None:

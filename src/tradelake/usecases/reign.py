@@ -8,7 +8,7 @@ that nobody is going to close.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
 
 from tradelake.ports import OPEN, Clock, Fill, Gap, GapLedger
@@ -37,16 +37,15 @@ class Reign:
         leads: Callable[[], bool],
     ) -> None:
         self._ledger, self._note, self._clock, self._leads = ledger, note_durable, clock, leads
-        self._open: dict[tuple[int, str], Gap] = {}
+        self._open: dict[Hashable, Gap] = {}
 
     def record(self, gap: Gap) -> None:
         """Write a gap; as :meth:`tradelake.ports.GapLedger.record`."""
         self._ledger.record(gap)
-        name = (gap.opened_ns, gap.cause)
         if gap.closed_ns == OPEN:
-            self._open[name] = gap
+            self._open[gap.key] = gap
         else:
-            self._open.pop(name, None)
+            self._open.pop(gap.key, None)
 
     def gaps(self) -> list[Gap]:
         """Every gap of the ledger."""
