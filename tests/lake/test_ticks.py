@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from tradelake.lake.ticks import LakeTicks
+from tradelake.lake.watermarks import MOST_EPOCHS
 from tradelake.lake.writer import IcebergWriter
 from tradelake.market.records import Bar, Quote, Trade
 from tradelake.ports import Fill, Gap
@@ -77,6 +78,17 @@ def test_a_gap_is_delivered_when_the_last_batch_of_each_bucket_is_in_a_table(tic
     assert not ticks.is_delivered(replace(gap, fill=Fill(epoch=7, last_seq={"3": 5})))
     assert not ticks.is_delivered(replace(gap, fill=Fill(epoch=8, last_seq={"3": 0})))
     assert not ticks.is_delivered(replace(gap, fill=Fill(epoch=7, last_seq={"3": 4, "5": 0})))
+
+
+def test_a_gap_is_delivered_when_so_many_came_after_it_that_its_epoch_is_not_remembered(
+    catalog, ticks
+):
+    lane = [Batch("backfill", "us", 8 + n, 3, 0, -(2**63), []) for n in range(MOST_EPOCHS)]
+    IcebergWriter(catalog).deliver("clean", lane)
+    gap = Gap("us", NOON, NOON + 9, ("trades",), ("BTC/USD",), "test")
+    assert ticks.is_delivered(replace(gap, fill=Fill(epoch=7, last_seq={"3": 4})))
+    late = Fill(epoch=8 + MOST_EPOCHS, last_seq={"3": 0})
+    assert not ticks.is_delivered(replace(gap, fill=late))
 
 
 def test_the_lake_is_whole_up_to_the_least_watermark_of_the_live_sources(catalog, ticks):

@@ -136,7 +136,7 @@ class LakeTicks:
         marks = [self._reader.watermarks(table) for table in _FILLED]
         for bucket, seq in gap.fill.last_seq.items():
             source = f"{CLEAN.name}/backfill/{gap.venue}/{bucket}"
-            if not any(source in one and one[source].holds(gap.fill.epoch, seq) for one in marks):
+            if not any(source in one and one[source].is_past(gap.fill.epoch, seq) for one in marks):
                 return False
         return True
 

@@ -46,6 +46,14 @@ class Watermark(msgspec.Struct, frozen=True):
         """Whether the batch at (epoch, seq) and all before it are in the table."""
         return seq <= self.seqs.get(epoch, -1)
 
+    def is_past(self, epoch: int, seq: int) -> bool:
+        """Whether the batch at (epoch, seq) was read.
+
+        Of an epoch older than all that are remembered it was: they came after it.
+        """
+        forgotten = len(self.seqs) >= MOST_EPOCHS and epoch < min(self.seqs)
+        return forgotten or self.holds(epoch, seq)
+
 
 def duplicate_key(channel: str, symbol: str) -> str:
     """Key under which a watermark counts duplicates."""
