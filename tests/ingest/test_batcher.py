@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradelake.market.records import BookUpdate, Trade, Unreadable
+from tradelake.market.records import Bar, BookUpdate, Trade, Unreadable
 from tradelake.market.symbols import bucket_of
 from tradelake.stream.envelope import FINAL_WATERMARK, NO_WATERMARK, encode_batch
 from tradelake.usecases.ingest import Batcher, BatchLimits
@@ -251,6 +251,17 @@ def test_watermark_follows_the_venue_when_its_clock_is_ahead_for_good_and_not_on
         watermark.observe([trade("BTC/USD", now + ahead - late + bad)], now)
     now = NOW + 40 * S
     assert now + ahead - 3 * S <= watermark.at(now) <= now + ahead + MAX_AHEAD_NS
+
+
+def test_watermark_follows_a_clock_that_is_ahead_though_bars_say_when_they_began():
+    watermark, ahead = Watermark(), 30 * S
+    for frame in range(CONVINCING_FRAMES + 1):
+        now = NOW + frame * S
+        began = now + ahead - 60 * S
+        bar = Bar("BTC/USD", began, now, 1, 1, 1, 1, 1, 1, 1, "1m", "alpaca", "bars", 1)
+        watermark.observe([bar, trade("BTC/USD", now + ahead)], now)
+        watermark.observe([bar], now)
+    assert watermark.at(now) == now + ahead
 
 
 def test_watermark_goes_by_our_clock_again_when_the_venues_is_right_again():

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from tradelake.market.records import BookSnapshot, Instrument, Record, Unreadable
+from tradelake.market.records import Bar, BookSnapshot, Instrument, Record, Unreadable
 from tradelake.stream.envelope import FINAL_WATERMARK, NO_WATERMARK
 
 MAX_AHEAD_NS: Final = 5_000_000_000
@@ -49,10 +49,8 @@ class Watermark:
             if isinstance(record, Unreadable):
                 continue
             ts_event = record.ts_event
-            if ts_event < first_ns:
-                first_ns = ts_event
-            if ts_event > last_ns:
-                last_ns = ts_event
+            if type(record) is not Bar:  # a bar says when it began, not what time it is
+                first_ns, last_ns = min(first_ns, ts_event), max(last_ns, ts_event)
             if largest_ns < ts_event <= latest_ns:
                 largest_ns = ts_event
         if heard:
