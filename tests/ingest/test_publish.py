@@ -128,6 +128,29 @@ def test_feed_is_not_read_when_too_much_is_in_hand():
     assert stored_ids(stream) == expected_ids(200)
 
 
+def test_event_time_stands_still_while_the_feed_is_not_read():
+    stream = Stream()
+    stream.open.clear()
+    bench = Bench(stream, max_in_hand=30)
+    watermark = bench.batcher.watermark
+    second_ns = 1_000_000_000
+
+    async def scenario() -> tuple[int, int]:
+        frames = [trades(i * 10, 10) for i in range(20)]
+        running = asyncio.create_task(bench.run(ScriptedFeed(frames)))
+        await asyncio.sleep(0.05)
+        assert bench.intake.full
+        now_ns = SystemTime().now_ns()
+        held_ns = watermark.at(now_ns + 60 * second_ns)
+        stream.open.set()
+        await running
+        return held_ns, now_ns
+
+    held_ns, now_ns = asyncio.run(scenario())
+    assert now_ns - 10 * second_ns < held_ns <= now_ns
+    assert watermark.at(SystemTime().now_ns() + 60 * second_ns) > now_ns + 59 * second_ns
+
+
 def test_run_stops_with_the_reason_and_a_gap_when_the_stream_refuses_for_good():
     bench = Bench(Stream([Fatal("PutRecords: AccessDenied")] * 9))
 

@@ -211,8 +211,11 @@ class Intake:
         return self._batcher.full
 
     async def room(self) -> None:
-        """Return when the feed may be read again."""
+        """Return when the feed may be read again; what waits unread holds event time up."""
+        self._batcher.watermark.hold(self._clock.now_ns())
         await self._publisher.room()
+        if self.state == "streaming":
+            self._batcher.watermark.resume(self._clock.now_ns())
 
     async def write_gaps(self) -> None:
         """Write gaps to the ledger until :meth:`close` was called and all are written."""
