@@ -132,6 +132,34 @@ def test_what_is_on_the_disk_is_left_for_the_next_run_when_the_stream_stays_away
     assert ids == set(range(200))
 
 
+def test_what_a_slow_stream_did_not_take_in_time_is_left_on_the_disk_and_the_run_ends_in_order(
+    tmp_path,
+):
+    stream = Stream()
+    away(stream)
+    first = Run(stream, DiskSpool(tmp_path, 3))
+
+    def take_one_request(_: Outgoing) -> None:
+        stream.open.clear()
+
+    def stream_is_slow() -> bool:
+        stream.refuse = take_one_request
+        return bool(stream.batches)
+
+    def is_durable() -> bool:
+        return first.batcher.in_hand == 0
+
+    steps = [step for i in range(10) for step in (trades(i * 10, 10), is_durable)]
+    asyncio.run(first.feed(Steps(*steps, stream_is_slow), drain_timeout_s=0.2))
+    assert (first.intake.state, first.ledger.written) == ("stopped", [])
+    assert 0 < len({r.trade_id for b in stream.batches for r in b.records}) < 100
+    back(stream)
+    stream.open = asyncio.Event()
+    stream.open.set()
+    asyncio.run(Run(stream, DiskSpool(tmp_path, 4), epoch=4).feed(Steps()))
+    assert {r.trade_id for b in stream.batches for r in b.records} == set(range(100))
+
+
 def test_nothing_is_left_on_the_disk_when_the_run_is_final(tmp_path):
     stream = Stream()
     away(stream)

@@ -34,6 +34,9 @@ from tradelake.usecases.publish import Publisher
 _UNREAD_NS: Final = 1_000_000_000
 """What the venue sent so shortly before may still be in the socket's buffers."""
 
+_LEAVE_S: Final = 1.0
+"""How long it takes at most to leave a spool."""
+
 
 class Feed(Protocol):
     """A connection to a venue, over as many sockets as it takes."""
@@ -369,7 +372,8 @@ async def run_ingester(
     stop : asyncio.Event
         Asks for the end.
     drain_timeout_s : float
-        How long the stream may refuse what is in hand after the feed ended.
+        How long the stream may refuse what is in hand after the feed ended. What is on the disk
+        by then stays there for the next run.
 
     Raises
     ------
@@ -391,6 +395,9 @@ async def run_ingester(
             intake.close()
             publisher.drain(final=intake.final and refusal is None)
             _, unfinished = await asyncio.wait(ending, timeout=drain_timeout_s)
+            if unfinished:
+                publisher.leave()
+                _, unfinished = await asyncio.wait(unfinished, timeout=_LEAVE_S)
             if unfinished:
                 raise Fatal(
                     f"{intake.status().in_hand} records were not durable"

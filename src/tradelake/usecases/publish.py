@@ -118,7 +118,7 @@ class Publisher:
         self._opened: Callable[[int, str], None] = lambda _opened_ns, _cause: None
         self._closed: Callable[[int, str, int], None] = lambda _opened_ns, _cause, _closed_ns: None
         self._draining = False
-        self._final = self._end_said = False
+        self._final = self._end_said = self._leaving = False
 
     @property
     def spool_bytes(self) -> int:
@@ -167,6 +167,11 @@ class Publisher:
         """
         self._final = final
         self._draining = True
+        self._poke()
+
+    def leave(self) -> None:
+        """Leave what is on the disk to the next run, however willing the stream is."""
+        self._leaving = True
         self._poke()
 
     async def run(self) -> None:
@@ -329,7 +334,7 @@ class Publisher:
             return False
         if self._spool is None or self._drain is None or self._spool.empty:
             return True
-        return self._drain.refused and not self._final
+        return (self._drain.refused or self._leaving) and not self._final
 
     async def _pause(self, now_ns: int, due_ns: int | None) -> None:
         self._idle = not self._batcher.waiting()
