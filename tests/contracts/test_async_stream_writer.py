@@ -260,6 +260,25 @@ def test_writer_refuses_to_start_when_there_are_no_credentials(monkeypatch, tmp_
     boto3.setup_default_session()
 
 
+class Expired:
+    """Credentials that are renewed and expired all the same, as botocore says it."""
+
+    def get_frozen_credentials(self) -> None:
+        raise RuntimeError("Credentials were refreshed, but the refreshed ones are still expired.")
+
+
+class ExpiredSession:
+    def get_credentials(self) -> Expired:
+        return Expired()
+
+
+def test_records_wait_when_credentials_stay_expired(monkeypatch):
+    kinesis = Kinesis()
+    with pytest.raises(Transient, match="still expired"):
+        offer(kinesis, numbered(1), monkeypatch, session=ExpiredSession())
+    assert kinesis.requests == []
+
+
 def test_requests_respect_the_limits_when_there_are_many_or_large_records(monkeypatch):
     many, large = Kinesis(), Kinesis()
     assert offer(many, numbered(1_201), monkeypatch) == [None] * 1_201

@@ -206,7 +206,10 @@ class AsyncKinesisWriter:
                 return True
         if code in _REPLACED:
             before = await self._credential()
-            self._credentials = await asyncio.to_thread(self._find_credentials)
+            try:
+                self._credentials = await asyncio.to_thread(self._find_credentials)
+            except (BotoCoreError, ConfigError) as error:
+                raise Transient(f"{self._what}: credentials: {error}") from error
             return await self._credential() != before
         return False
 
@@ -217,7 +220,8 @@ class AsyncKinesisWriter:
                 frozen = await asyncio.to_thread(credentials.get_frozen_credentials)
             else:
                 frozen = credentials.get_frozen_credentials()
-        except BotoCoreError as error:
+        except (BotoCoreError, RuntimeError) as error:
+            # botocore's RuntimeError: credentials that are renewed and expired all the same
             raise Transient(f"{self._what}: credentials: {error}") from error
         return Credential(frozen.access_key, frozen.secret_key, frozen.token)
 
