@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tradelake.market.records import BookSnapshot, BookUpdate, Instrument, Trade
+from tradelake.market.records import BookSnapshot, BookUpdate, Instrument, Trade, Unreadable
 from tradelake.usecases.keep_books import BookKeeper, RenewalPolicy
 
 SECOND = 1_000_000_000
@@ -76,6 +76,31 @@ def test_every_record_passes_and_a_snapshot_is_the_book_of_the_updates_before_it
                     if size:
                         side[price] = size
     assert len(keeper.asked) <= 1 + (now - T0) // SECOND
+
+
+@pytest.mark.parametrize(
+    ("symbol", "channel", "lost"),
+    [
+        (BTC, "orderbooks", {BTC}),
+        ("", "unknown", {BTC, ETH}),
+        (BTC, "trades", set()),
+        ("SOL/USD", "orderbooks", set()),
+    ],
+)
+def test_book_ends_with_an_update_that_cannot_be_read_and_a_reset_is_asked_for(
+    symbol, channel, lost
+):
+    keeper = Keeper()
+    keeper.process([whole(), whole(ETH)], T0)
+    bad = Unreadable(symbol, T0 + 1, channel, "expected a price", b"?")
+    assert keeper.process([bad], T0 + 1) == [bad]
+    assert {one for one in (BTC, ETH) if keeper.top(one, 1) is None} == lost
+    frame = [update([(9.5, 1.0)]), update([(9.5, 1.0)], symbol=ETH)]
+    keeper.process(frame, T0 + SECOND)
+    keeper.process(frame, T0 + 10 * SECOND)
+    assert {one for asked in keeper.asked for one in asked} == lost
+    keeper.process([whole(), whole(ETH)], T0 + 11 * SECOND)
+    assert None not in (keeper.top(BTC, 1), keeper.top(ETH, 1))
 
 
 def test_records_pass_as_they_are_when_no_snapshot_is_due():

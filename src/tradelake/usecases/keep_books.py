@@ -3,6 +3,8 @@
 A :class:`~tradelake.ports.Stage`: every record passes unchanged; snapshots are added. A book that
 was crossed or locked has lost an update, so it is suspect until the venue's next reset even when
 later deltas uncross it: its snapshots go on, flagged ``crossed_book``, and a reset is asked for.
+An update that cannot be read is a lost one: its book ends there, and a reset is asked for; after a
+frame that cannot be read every book does.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from typing import Final
 import msgspec
 
 from tradelake.feed.books import Applied, Book
-from tradelake.market.records import BookSnapshot, BookUpdate, Instrument, Record
+from tradelake.market.channels import ORDERBOOKS, UNKNOWN
+from tradelake.market.records import BookSnapshot, BookUpdate, Instrument, Record, Unreadable
 from tradelake.market.timeframes import SECOND_NS
 
 CROSSED_FLAG: Final = "crossed_book"
@@ -134,6 +137,8 @@ class BookKeeper:
         for record in records:
             if type(record) is BookUpdate:
                 self._apply(record, now_ns)
+            elif type(record) is Unreadable:
+                self._lose(record, now_ns)
             elif type(record) is Instrument and record.event in ("delisted", "renamed"):
                 self._drop(record.symbol)
         if self._broken:
@@ -189,6 +194,15 @@ class BookKeeper:
                 self._broken[symbol] = kept
         else:
             self._lacks_reset(symbol, kept, outcome, now_ns)
+
+    def _lose(self, message: Unreadable, now_ns: int) -> None:
+        """End the books that may lack what an unreadable message, or frame, said of them."""
+        kept = self._kept.get(message.symbol)
+        if message.channel == UNKNOWN and not message.symbol:
+            self.interrupted()
+        elif message.channel == ORDERBOOKS and kept is not None:
+            kept.book.forget()
+            self._lacks_reset(message.symbol, kept, Applied.INVALID, now_ns)
 
     def _lacks_reset(self, symbol: str, kept: _Kept, outcome: Applied, now_ns: int) -> None:
         if outcome is Applied.INVALID:
