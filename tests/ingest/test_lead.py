@@ -302,6 +302,20 @@ def test_leader_stops_and_the_error_is_told_when_the_store_refuses_for_good():
     scenario(body)
 
 
+def test_leader_stops_when_its_renewals_end_with_an_error_nobody_expected():
+    async def body() -> None:
+        one = Process(Leases(), "one", Evictor())
+        running = asyncio.create_task(one.run())
+        await one.leading.wait()
+        one.view.refusal = RuntimeError("a bug")
+        with pytest.raises(RuntimeError, match="a bug"):
+            await running
+        assert one.idle.is_set()
+        assert not one.candidate.leadership.leads
+
+    scenario(body)
+
+
 def test_candidate_ends_with_the_error_when_there_is_no_table():
     async def body() -> None:
         one = Process(Leases(), "one", Evictor())

@@ -199,14 +199,16 @@ class Candidate:
         self.leadership.leads, self.leadership.terms = True, self.leadership.terms + 1
         working = asyncio.create_task(self._until(self._work(held.fence, ended), ended))
         keeping = asyncio.create_task(self._keep(epoch, held.asked_at, ended))
+        # However it ends: nobody leads whose lease is not kept.
+        keeping.add_done_callback(lambda _: ended.set())
         asked = asyncio.create_task(_forward(stop, ended))
         try:
             await working
         finally:
             ended.set()
             asked.cancel()
-            kept = await keeping
             self.leadership.leads = False
+            kept = await keeping
             if kept:
                 # A lease that cannot be given back runs out.
                 with contextlib.suppress(TradelakeError):
