@@ -8,7 +8,7 @@ from moto import mock_aws
 
 from tradelake.adapters.aws.epochs import DynamoEpochs
 from tradelake.adapters.aws.gaps import DynamoGaps
-from tradelake.errors import Conflict, Fatal
+from tradelake.errors import Conflict, Fatal, Transient
 from tradelake.ports import OPEN, Fence, Gap
 from tradelake.topology.stores import GAPS, LEASES, KeyTable
 
@@ -75,3 +75,17 @@ def test_gaps_come_back_oldest_first_when_written_and_replaced(dynamodb):
     closed = Gap("us", late.opened_ns, late.opened_ns + 5, late.channels, late.symbols, late.cause)
     ledger.record(closed)
     assert ledger.gaps() == [early, closed]
+
+
+class ExpiredClient:
+    """A client whose credentials are renewed and expired all the same, as botocore says it."""
+
+    def update_item(self, **_: object) -> None:
+        raise RuntimeError(
+            "Credentials were refreshed, but the refreshed credentials are still expired."
+        )
+
+
+def test_a_gap_can_be_written_later_when_credentials_stay_expired():
+    with pytest.raises(Transient, match="still expired"):
+        DynamoGaps(GAPS.name, ExpiredClient()).record(Gap("us", 1, OPEN, (), (), "test"))

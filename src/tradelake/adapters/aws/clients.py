@@ -26,6 +26,7 @@ _THROTTLED = frozenset(
 _CONFLICT = frozenset(
     {"ConditionalCheckFailedException", "TransactionConflictException", "PreconditionFailed"}
 )
+_STILL_EXPIRED = "refreshed credentials are still expired"
 _TRANSIENT = frozenset(
     {"InternalFailure", "InternalServerError", "ServiceUnavailable", "RequestTimeout", "503", "500"}
 )
@@ -66,6 +67,10 @@ def translated(what: str) -> Iterator[None]:
         yield
     except (botocore.exceptions.ClientError, botocore.exceptions.BotoCoreError) as error:
         raise translate(error, what) from error
+    except RuntimeError as error:
+        if _STILL_EXPIRED not in str(error):
+            raise
+        raise Transient(f"{what}: {error}") from error
 
 
 def translate(error: Exception, what: str) -> TradelakeError:
