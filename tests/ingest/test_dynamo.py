@@ -86,6 +86,8 @@ class ExpiredClient:
         )
 
 
-def test_a_gap_can_be_written_later_when_credentials_stay_expired():
+def test_gaps_and_progress_can_be_written_later_when_credentials_stay_expired():
     with pytest.raises(Transient, match="still expired"):
         DynamoGaps(GAPS.name, ExpiredClient()).record(Gap("us", 1, OPEN, (), (), "test"))
+    with pytest.raises(Transient, match="still expired"):
+        DynamoEpochs(LEASES.name, ExpiredClient()).note_durable("a", 1, 2)

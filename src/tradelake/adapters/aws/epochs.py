@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
 
 from tradelake.adapters.aws.clients import client as make_client
-from tradelake.adapters.aws.clients import translate
+from tradelake.adapters.aws.clients import translated
 from tradelake.ports import Fence
 from tradelake.topology.stores import LEASES
 
@@ -43,7 +42,7 @@ class DynamoEpochs:
         Fatal
             It refuses: no table, or no permission.
         """
-        try:
+        with translated(f"next epoch of {name} in {self._table}"):
             answer = self._client.update_item(
                 TableName=self._table,
                 Key={LEASES.partition_key: {"S": name}},
@@ -51,8 +50,6 @@ class DynamoEpochs:
                 ExpressionAttributeValues={":one": {"N": "1"}},
                 ReturnValues="ALL_NEW",
             )
-        except (ClientError, BotoCoreError) as error:
-            raise translate(error, f"next epoch of {name} in {self._table}") from error
         item = answer["Attributes"]
         durable = item.get("durable")
         return Fence(int(item["epoch"]["N"]), None if durable is None else int(durable["N"]))
@@ -72,7 +69,7 @@ class DynamoEpochs:
         values = {":epoch": {"N": str(epoch)}}
         if durable_ns is not None:
             values[":durable"] = {"N": str(durable_ns)}
-        try:
+        with translated(f"durable of {name} in {self._table}"):
             self._client.update_item(
                 TableName=self._table,
                 Key={LEASES.partition_key: {"S": name}},
@@ -82,5 +79,3 @@ class DynamoEpochs:
                 ConditionExpression="epoch = :epoch",
                 ExpressionAttributeValues=values,
             )
-        except (ClientError, BotoCoreError) as error:
-            raise translate(error, f"durable of {name} in {self._table}") from error
