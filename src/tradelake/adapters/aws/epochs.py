@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from tradelake.adapters.aws.clients import client as make_client
 from tradelake.adapters.aws.clients import translated
 from tradelake.ports import Fence
