@@ -6,7 +6,7 @@ import calendar
 import datetime as dt
 import re
 import struct
-from typing import Final, cast
+from typing import Final
 
 from msgspec.msgpack import Ext
 
@@ -44,7 +44,7 @@ class TimeReader:
         1710239268858228144
         """
         if isinstance(value, Ext):
-            data = cast("bytes", value.data)
+            data: bytes = value.data  # type: ignore[assignment]  # msgspec makes bytes
             if len(data) == 8 and value.code == _TIMESTAMP_EXTENSION:
                 # 30 bits of nanoseconds, then 34 of seconds: the upper two are 0 until 2106
                 high, seconds = _HALVES(data)
@@ -72,7 +72,7 @@ class TimeReader:
 
 
 def _extension_ns(value: Ext) -> int:
-    data = cast("bytes", value.data)
+    data: bytes = value.data  # type: ignore[assignment]  # msgspec makes bytes
     size = len(data)
     if value.code != _TIMESTAMP_EXTENSION:
         raise InvalidData("timestamp", f"expected extension type -1, found {value.code}")

@@ -161,8 +161,9 @@ def _is_clean_book(book: BookUpdate, thresholds: Thresholds) -> bool:
     largest = thresholds.largest
     for levels in (book.bids, book.asks):
         for price, size in levels:
-            if not (0.0 < price <= largest and 0.0 <= size <= largest):
-                return False
+            if price > 0.0 and price <= largest and size >= 0.0 and size <= largest:
+                continue  # written out: cheaper than chained, and false for NaN as well
+            return False
     return not (book.reset and _book_is_odd(book))
 
 
