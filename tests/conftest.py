@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from tradelake.lake.catalog import LakeCatalog
 from tradelake.settings import LakeSettings
+
+# A busy machine is no failure: how long an example takes says nothing about the code.
+settings.register_profile("tradelake", deadline=None)
+settings.load_profile("tradelake")
 
 
 @pytest.fixture
