@@ -32,10 +32,10 @@ demo: $(STAMP)  ## the main job on the embedded AWS: exchange, lake, model, back
 	@$(BIN)/tradelake demo $(DEMO_ARGS)
 
 test: $(STAMP)  ## the test suite (parallel, under 15 minutes on 2 cores)
-	@$(BIN)/python -m pytest -n auto --dist loadgroup -m "not slow" $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(STAMP) $(NODE_STAMP)  ## the slow tests too
-	@$(BIN)/python -m pytest -n auto --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 faults: $(STAMP)  ## every named fault in a world of its own; each ends with a reconciliation
 	@$(BIN)/python -m tests.faults $(FAULTS_ARGS)

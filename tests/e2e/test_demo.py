@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.commands import processes_of, run
 from tradelake.local.layout import Layout
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.timeout(600)
 
 FOREIGN_SECRET = "a-real-accounts-secret"
 FOREIGN = {

@@ -74,7 +74,8 @@ def _rows(reader: LakeReader) -> Iterator[tuple[Identity, str]]:
     for row in _select(
         reader,
         "SELECT channel, symbol, timeframe, ts_event_ns, revision, flags FROM bars"
-        " WHERE source = 'alpaca'",
+        # history has a running day as it is when asked, which may never have been published
+        " WHERE source = 'alpaca' AND NOT (channel = 'dailyBars' AND lane = 'backfill')",
     ):
         yield tuple(list(row.values())[:-1]), row["flags"]
 
