@@ -11,15 +11,21 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from tradelake.bootstrap import wire_ingester
 from tradelake.errors import TradelakeError
+
+_THREADS: Final = 32
 
 
 async def run_until_signal(work: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """Run ``work`` with an event that SIGTERM or SIGINT sets."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+    # AWS calls that hang must not keep the spool and the lease from a thread.
+    loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="ingester"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     await work(stop)
