@@ -87,7 +87,8 @@ class LakeReader:
         """Return the newest revision of each bar with ``start_ns <= ts_event < end_ns``.
 
         Bars of different venues or sources are never mixed. Where the timeframe itself is not
-        stored, it is made of 1-minute bars; a bar then exists where at least one minute does.
+        stored, or 1-minute bars reach further, it is made of these; a bar then exists where at
+        least one minute does.
         Event bars of a UTC day that was rebuilt are those of its last rebuild alone.
 
         Parameters
@@ -107,9 +108,11 @@ class LakeReader:
         """
         found = self._stored(symbol, timeframe, start_ns, end_ns, source)
         timed = event_timeframe(timeframe) is None
-        if found is None and timed and timeframe_ns(timeframe) > timeframe_ns(_BASE):
+        if timed and timeframe_ns(timeframe) > timeframe_ns(_BASE):
             minutes = self._stored(symbol, _BASE, start_ns, end_ns, source)
-            found = None if minutes is None else resample(minutes, timeframe)
+            made = None if minutes is None else resample(minutes, timeframe)
+            if made is not None and (found is None or len(made) > len(found)):
+                found = made
         if found is None or not len(found):
             raise InsufficientData(
                 f"the lake has no {timeframe} bars of {symbol}"
