@@ -8,7 +8,7 @@ import boto3
 import moto
 import pytest
 
-from tradelake.bootstrap import _wire_books, _wire_universe
+from tradelake.bootstrap.ingester import _wire_books, _wire_universe
 from tradelake.errors import ConfigError
 from tradelake.feed.subscription import Change, Subscription
 from tradelake.market.records import BookSnapshot, BookUpdate

@@ -8,14 +8,13 @@ from typing import Any, Final
 import msgspec
 
 from tradelake.adapters.alpaca.rest import AlpacaRest
+from tradelake.adapters.alpaca.rest_bars import RestBar
 from tradelake.errors import ConfigError, InvalidData
-from tradelake.feed.decode import bar_revision
 from tradelake.feed.messages import Int64
 from tradelake.feed.occurrence import Occurrences
 from tradelake.feed.timestamps import TimeReader, rfc3339
 from tradelake.market.channels import BARS, DAILY_BARS, QUOTES, TRADES, UPDATED_BARS
 from tradelake.market.records import Bar, Quote, Record, TakerSide, Trade
-from tradelake.market.timeframes import timeframe_ns
 from tradelake.market.venues import VENUES
 from tradelake.ports import Clock
 
@@ -45,22 +44,11 @@ class _RawQuote(msgspec.Struct, gc=False):
     as_: float = msgspec.field(name="as")
 
 
-class _RawBar(msgspec.Struct, gc=False):
-    t: str
-    o: float
-    h: float
-    l: float  # noqa: E741 - the protocol's key
-    c: float
-    v: float
-    n: Int64
-    vw: float
-
-
 class _Page(msgspec.Struct):
     next_page_token: str | None = None
     trades: dict[str, list[_RawTrade] | None] = {}
     quotes: dict[str, list[_RawQuote] | None] = {}
-    bars: dict[str, list[_RawBar] | None] = {}
+    bars: dict[str, list[RestBar] | None] = {}
 
 
 class AlpacaChannels:
@@ -146,8 +134,8 @@ class AlpacaChannels:
             occurrence = seen.next(symbol, ts_event, content)
             return Quote(symbol, ts_event, now_ns, *content, occurrence)
 
-        def bar(symbol: str, raw: _RawBar, now_ns: int) -> Bar:
-            return _bar(symbol, raw, times.ns(raw.t), now_ns, channel)
+        def bar(symbol: str, raw: RestBar, now_ns: int) -> Bar:
+            return raw.record(symbol, times.ns(raw.t), now_ns, _BARS[channel][0], channel)
 
         def rows(page: _Page) -> list[Record]:
             now_ns = self._clock.now_ns()
@@ -163,25 +151,3 @@ class AlpacaChannels:
 def _sorted(page: Mapping[str, list[Any] | None]) -> Iterator[tuple[str, list[Any]]]:
     for symbol in sorted(page):
         yield symbol, page[symbol] or []
-
-
-def _bar(symbol: str, raw: _RawBar, ts_event: int, now_ns: int, channel: str) -> Bar:
-    timeframe = _BARS[channel][0]
-    unfinished = now_ns < ts_event + timeframe_ns(timeframe)
-    return Bar(
-        symbol,
-        ts_event,
-        now_ns,
-        raw.o,
-        raw.h,
-        raw.l,
-        raw.c,
-        raw.v,
-        raw.vw,
-        raw.n,
-        timeframe,
-        "alpaca",
-        channel,
-        bar_revision(raw.o, raw.h, raw.l, raw.c, raw.v, raw.vw, raw.n),
-        "partial" if unfinished else "complete",
-    )

@@ -10,13 +10,11 @@ from typing import Any, Final
 import msgspec
 
 from tradelake.adapters.alpaca.rest import REQUESTS_A_MINUTE, AlpacaRest
+from tradelake.adapters.alpaca.rest_bars import RestBar
 from tradelake.errors import ConfigError
-from tradelake.feed.decode import bar_revision
-from tradelake.feed.messages import Int64
 from tradelake.feed.timestamps import TimeReader, rfc3339
 from tradelake.market.channels import HISTORY
 from tradelake.market.records import Bar
-from tradelake.market.timeframes import timeframe_ns
 from tradelake.market.venues import VENUES
 from tradelake.ports import Clock
 
@@ -31,19 +29,8 @@ _TIMEFRAMES: Final = {
 }
 
 
-class _RawBar(msgspec.Struct):
-    t: str
-    o: float
-    h: float
-    l: float  # noqa: E741 - the protocol's key
-    c: float
-    v: float
-    n: Int64
-    vw: float
-
-
 class _Page(msgspec.Struct):
-    bars: dict[str, list[_RawBar] | None]
+    bars: dict[str, list[RestBar] | None]
     next_page_token: str | None = None
 
 
@@ -127,7 +114,7 @@ class AlpacaHistory:
             page = self._rest.get(self._path, query, _Page)
             now_ns = self._clock.now_ns()
             bars = [
-                _bar(symbol, raw, times.ns(raw.t), now_ns, timeframe)
+                raw.record(symbol, times.ns(raw.t), now_ns, timeframe, HISTORY)
                 for symbol in sorted(page.bars)
                 for raw in page.bars[symbol] or ()
             ]
@@ -136,24 +123,3 @@ class AlpacaHistory:
             if page.next_page_token is None:
                 return
             query["page_token"] = page.next_page_token
-
-
-def _bar(symbol: str, raw: _RawBar, ts_event: int, now_ns: int, timeframe: str) -> Bar:
-    unfinished = now_ns < ts_event + timeframe_ns(timeframe)
-    return Bar(
-        symbol,
-        ts_event,
-        now_ns,
-        raw.o,
-        raw.h,
-        raw.l,
-        raw.c,
-        raw.v,
-        raw.vw,
-        raw.n,
-        timeframe,
-        "alpaca",
-        HISTORY,
-        bar_revision(raw.o, raw.h, raw.l, raw.c, raw.v, raw.vw, raw.n),
-        "partial" if unfinished else "complete",
-    )
