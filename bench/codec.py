@@ -9,7 +9,8 @@
 each alone and one after the other (``codec``). ``deflated`` is the same with bodies compressed as
 the ingester compresses large batches. alpaca-py takes the same frames in the same run as its
 ``_consume`` does after the socket gave it one: ``unpackb``, then ``_dispatch`` to a handler, raw
-and as models; it neither validates nor encodes. With the socket: ``bench/feed_clients.py``.
+and as models; it neither validates nor encodes. With the socket: ``bench/feed_clients.py``. The
+garbage collector works as seldom as in the ingester, for everything that is compared.
 
 Nothing is kept from frame to frame and what is compared takes turns; each figure is the median of
 the repeats in CPU time. The last line is JSON.
@@ -20,7 +21,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
-import gc
 import json
 import os
 import platform
@@ -35,6 +35,7 @@ import msgpack
 import msgspec
 
 from bench import frames
+from tradelake.adapters.system import collect_seldom
 from tradelake.feed.decode import FrameDecoder
 from tradelake.feed.messages import WireMessage
 from tradelake.market.records import BookUpdate, Record, channel_of
@@ -64,8 +65,7 @@ class Work:
             _batch(at, decode(frame, NOW_NS).records) for at, frame in enumerate(self.frames)
         ]
         assert sum(len(batch.records) for batch in self._batches) == self.points
-        gc.collect()
-        gc.freeze()
+        collect_seldom()
 
     def msgspec_alone(self) -> None:
         decode = msgspec.msgpack.Decoder(list[WireMessage]).decode

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from tradelake.adapters.system import collect_seldom
 from tradelake.bootstrap import wire_ingester
 from tradelake.errors import TradelakeError
 
@@ -28,6 +29,7 @@ async def run_until_signal(work: Callable[[asyncio.Event], Awaitable[None]]) -> 
     loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="ingester"))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    collect_seldom()
     await work(stop)
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tradelake.market.records import Bar, BookUpdate, Quote, Rejected, Trade, Unreadable
-from tradelake.stream import quality, quality_checks
-from tradelake.stream.quality import Flag, Reject, findings, with_flags
+from tradelake.stream import quality_checks
+from tradelake.stream.quality import Flag, Reject, findings, suspects, with_flags
 from tradelake.stream.quality_rules import RULES
 from tradelake.stream.thresholds import DEFAULTS, Thresholds
 
@@ -133,19 +133,23 @@ TIMES = st.one_of(st.just(T), st.integers(-(2**63), 2**64 - 1))
 SYMBOLS = st.sampled_from(["BTC/USD", "BTCUSD", "", "a/b"])
 
 
+def is_clean(record) -> bool:
+    return suspects([record], {record.symbol: DEFAULTS}) == []
+
+
 @given(SYMBOLS, TIMES, TIMES, st.integers(-(2**63), 2**64 - 1), NUMBERS, NUMBERS)
 def test_the_fast_way_through_agrees_with_the_rules_for_any_trade(
     symbol, at, seen, tid, price, size
 ):
     record = Trade(symbol, at, seen, tid, price, size)
     assert findings(record) == quality_checks.run(quality_checks.TRADE_CHECKS, record, DEFAULTS)
-    assert quality._is_clean_trade(record, DEFAULTS) == (findings(record) == [])
+    assert is_clean(record) == (findings(record) == [])
 
 
 @given(SYMBOLS, TIMES, TIMES, NUMBERS, NUMBERS, NUMBERS, NUMBERS)
 def test_the_fast_way_through_agrees_with_the_rules_for_any_quote(symbol, at, seen, b, bs, a, az):
     record = Quote(symbol, at, seen, b, bs, a, az)
-    assert quality._is_clean_quote(record, DEFAULTS) == (
+    assert is_clean(record) == (
         quality_checks.run(quality_checks.QUOTE_CHECKS, record, DEFAULTS) == []
     )
 
@@ -156,7 +160,7 @@ LEVELS = st.lists(st.tuples(NUMBERS, NUMBERS), max_size=3)
 @given(TIMES, LEVELS, LEVELS, st.booleans())
 def test_the_fast_way_through_agrees_with_the_rules_for_any_book(at, bids, asks, reset):
     record = BookUpdate("BTC/USD", at, T, bids, asks, reset)
-    assert quality._is_clean_book(record, DEFAULTS) == (
+    assert is_clean(record) == (
         quality_checks.run(quality_checks.BOOK_CHECKS, record, DEFAULTS) == []
     )
 
@@ -179,7 +183,7 @@ def test_the_fast_way_through_agrees_with_the_rules_for_any_book(at, bids, asks,
 )
 def test_the_fast_way_through_agrees_with_the_rules_for_any_bar(changes):
     record = bar(**changes)
-    assert quality._is_clean_bar(record, DEFAULTS) == (
+    assert is_clean(record) == (
         quality_checks.run(quality_checks.BAR_CHECKS, record, DEFAULTS) == []
     )
 

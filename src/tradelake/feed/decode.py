@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
+from msgspec.msgpack import Ext
 
 from tradelake.errors import InvalidData
 from tradelake.feed.messages import (
@@ -61,30 +62,34 @@ _UNDECODABLE: Final = (ValueError, RecursionError, OverflowError, MemoryError)
 """What msgspec raises on bytes it cannot read; its own errors are ValueErrors."""
 
 
+TimeOf = Callable[[msgspec.Raw], int]
+
+
 class _Head(msgspec.Struct):
     T: Any = None
     S: Any = None
 
 
 class _Codec:
-    """One encoding's decoders: whole frames, frames cut into messages, messages, their heads."""
+    """One encoding's decoders: whole frames, frames cut into messages, messages, their parts."""
 
-    def __init__(self, decoder: Callable[[Any], Any]) -> None:
+    def __init__(self, decoder: Callable[[Any], Any], times: Callable[[Any], TimeOf]) -> None:
         self.frame: Callable[[bytes | str], list[WireMessage]] = decoder(list[WireMessage]).decode
         self.cut: Callable[[bytes | str], list[msgspec.Raw]] = decoder(list[msgspec.Raw]).decode
         self.message: Callable[[msgspec.Raw], WireMessage] = decoder(WireMessage).decode
         self.head: Callable[[msgspec.Raw], _Head] = decoder(_Head).decode
+        self.ns = times(decoder(Ext | str).decode)
 
 
 class FrameDecoder:
     """Decodes the frames of ONE connection; occurrences are counted from its start."""
 
     def __init__(self) -> None:
-        self._text = _Codec(msgspec.json.Decoder)
-        self._binary = _Codec(msgspec.msgpack.Decoder)
-        self._times = TimeReader()
-        self._quotes = Occurrences()
-        self._books = Occurrences(key=_hashable_book)
+        times = TimeReader()
+        self._text = _Codec(msgspec.json.Decoder, times.of_text)
+        self._binary = _Codec(msgspec.msgpack.Decoder, times.of_msgpack)
+        self._quotes: Occurrences[Quote] = Occurrences()
+        self._books: Occurrences[BookUpdate] = Occurrences()
 
     def decode(self, frame: bytes | str, ts_ingest: int) -> Decoded:
         """Return the records and control messages of a frame. Never raises on its content.
@@ -102,28 +107,27 @@ class FrameDecoder:
         except _UNDECODABLE:
             return self._decode_apart(codec, frame, ts_ingest)
         decoded = Decoded([], [])
-        records, ns, occurrence_of = decoded.records, self._times.ns, self._quotes.next
-        append, sides = records.append, _SIDES
+        ns, append, latest = codec.ns, decoded.records.append, self._quotes.latest
         for index, message in enumerate(messages):
             try:
-                if type(message) is WireQuote:  # quotes and trades are most: calls are spared
-                    symbol, ts_event = message.S, ns(message.t)
-                    bid, bid_size, ask, ask_size = content = (
-                        message.bp,
-                        message.bs,
-                        message.ap,
-                        message.as_,
-                    )
-                    seen = occurrence_of(symbol, ts_event, content)
-                    append(Quote(symbol, ts_event, ts_ingest, bid, bid_size, ask, ask_size, seen))
+                if type(message) is WireQuote:  # these three are most: calls are spared
+                    m, symbol, ts_event = message, message.S, ns(message.t)
+                    quote = Quote(symbol, ts_event, ts_ingest, m.bp, m.bs, m.ap, m.as_)
+                    before = latest.get(symbol)
+                    if before is None or before.ts_event == ts_event:
+                        quote = self._quotes.numbered(quote)
+                    else:
+                        latest[symbol] = quote
+                    append(quote)
                 elif type(message) is WireTrade:
-                    m = message
-                    append(Trade(m.S, ns(m.t), ts_ingest, m.i, m.p, m.s, sides[m.tks]))
+                    n = message
+                    append(Trade(n.S, ns(n.t), ts_ingest, n.i, n.p, n.s, _SIDES[n.tks]))
+                elif type(message) is WireBook:
+                    append(self._book(message, ns(message.t), ts_ingest))
                 else:
-                    self._append(decoded, message, ts_ingest)
+                    self._append(decoded, codec, message, ts_ingest)
             except InvalidData as error:
-                raw = codec.cut(frame)[index]
-                records.append(_unreadable(codec, raw, ts_ingest, str(error)))
+                append(_unreadable(codec, codec.cut(frame)[index], ts_ingest, str(error)))
         return decoded
 
     def _decode_apart(self, codec: _Codec, frame: bytes | str, ts_ingest: int) -> Decoded:
@@ -137,45 +141,38 @@ class FrameDecoder:
             return decoded
         for raw in raws:
             try:
-                self._append(decoded, codec.message(raw), ts_ingest)
+                self._append(decoded, codec, codec.message(raw), ts_ingest)
             except (*_UNDECODABLE, InvalidData) as error:
                 decoded.records.append(_unreadable(codec, raw, ts_ingest, str(error)))
         return decoded
 
-    def _append(self, decoded: Decoded, message: WireMessage, ts_ingest: int) -> None:
+    def _append(
+        self, decoded: Decoded, codec: _Codec, message: WireMessage, ts_ingest: int
+    ) -> None:
         record: Record
         match message:
-            case WireQuote():
-                record = self._quote(message, ts_ingest)
-            case WireTrade():
-                record = _trade(message, self._times.ns(message.t), ts_ingest)
+            case WireQuote() as m:
+                record = self._quotes.numbered(
+                    Quote(m.S, codec.ns(m.t), ts_ingest, m.bp, m.bs, m.ap, m.as_)
+                )
+            case WireTrade() as m:
+                side = _SIDES[m.tks]
+                record = Trade(m.S, codec.ns(m.t), ts_ingest, m.i, m.p, m.s, side)
             case WireBook():
-                record = self._book(message, ts_ingest)
-            case WireBar():
-                record = _bar(message, self._times.ns(message.t), ts_ingest)
+                record = self._book(message, codec.ns(message.t), ts_ingest)
+            case WireBar() as m:
+                record = _bar(m, codec.ns(m.t), ts_ingest)
             case _:
                 control: Control = message
                 decoded.controls.append(control)
                 return
         decoded.records.append(record)
 
-    def _quote(self, message: WireQuote, ts_ingest: int) -> Quote:
-        ts_event = self._times.ns(message.t)
-        content = (message.bp, message.bs, message.ap, message.as_)
-        occurrence = self._quotes.next(message.S, ts_event, content)
-        return Quote(message.S, ts_event, ts_ingest, *content, occurrence)
-
-    def _book(self, message: WireBook, ts_ingest: int) -> BookUpdate:
-        ts_event = self._times.ns(message.t)
+    def _book(self, message: WireBook, ts_event: int, ts_ingest: int) -> BookUpdate:
         bids: list[Level] = [(level.p, level.s) for level in message.b or ()]
         asks: list[Level] = [(level.p, level.s) for level in message.a or ()]
-        occurrence = self._books.next(message.S, ts_event, (bids, asks, message.r))
-        return BookUpdate(message.S, ts_event, ts_ingest, bids, asks, message.r, occurrence)
-
-
-def _hashable_book(content: tuple[list[Level], list[Level], bool]) -> Hashable:
-    bids, asks, reset = content
-    return (tuple(bids), tuple(asks), reset)
+        update = BookUpdate(message.S, ts_event, ts_ingest, bids, asks, message.r)
+        return self._books.numbered(update)
 
 
 def bar_revision(
@@ -186,18 +183,6 @@ def bar_revision(
     content.update(_BAR_CONTENT(open_, high, low, close, volume, vwap, trades))
     revision: int = _REVISION(content.digest())[0]
     return revision
-
-
-def _trade(message: WireTrade, ts_event: int, ts_ingest: int) -> Trade:
-    return Trade(
-        message.S,
-        ts_event,
-        ts_ingest,
-        message.i,
-        message.p,
-        message.s,
-        _SIDES[message.tks],
-    )
 
 
 def _bar(message: WireBar, ts_event: int, ts_ingest: int) -> Bar:

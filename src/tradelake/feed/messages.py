@@ -11,13 +11,16 @@ from __future__ import annotations
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
-from msgspec.msgpack import Ext
 
 from tradelake.market.records import Record
 
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-Time = Ext | str
-"""MessagePack's Timestamp extension (type -1), or RFC 3339 text with up to nine digits."""
+Time = msgspec.Raw
+"""An instant as it came: MessagePack's Timestamp extension (type -1), or RFC 3339 text.
+
+It is read, and refused, by :class:`tradelake.feed.timestamps.TimeReader`. It is a view of the
+frame, so a message must not be kept.
+"""
 
 
 class WireTrade(msgspec.Struct, tag_field="T", tag="t", gc=False):

@@ -6,8 +6,10 @@ import calendar
 import datetime as dt
 import re
 import struct
+from collections.abc import Callable
 from typing import Final
 
+import msgspec
 from msgspec.msgpack import Ext
 
 from tradelake.errors import InvalidData
@@ -15,7 +17,11 @@ from tradelake.errors import InvalidData
 SECOND_NS: Final = 1_000_000_000
 MAX_NS: Final = 2**63 - 1
 _TIMESTAMP_EXTENSION: Final = -1
-_HALVES: Final = struct.Struct(">II").unpack
+_UNPACK: Final = struct.Struct(">HII").unpack
+_TIMESTAMP_64: Final = 0xD7FF
+"""MessagePack's head of an extension of eight bytes, of type -1."""
+_TIMESTAMP_32: Final = b"\xd6\xff"
+"""The same of four bytes: whole seconds, as bars have them."""
 _SECONDS_MASK: Final = 2**34 - 1
 _MAX_HIGH: Final = SECOND_NS << 2
 _RFC3339: Final = re.compile(
@@ -44,14 +50,7 @@ class TimeReader:
         1710239268858228144
         """
         if isinstance(value, Ext):
-            data: bytes = value.data  # type: ignore[assignment]  # msgspec makes bytes
-            if len(data) == 8 and value.code == _TIMESTAMP_EXTENSION:
-                # 30 bits of nanoseconds, then 34 of seconds: the upper two are 0 until 2106
-                high, seconds = _HALVES(data)
-                if high < _MAX_HIGH and not high & 3:
-                    instant: int = seconds * SECOND_NS + (high >> 2)
-                    return instant
-            ns: int = _extension_ns(value)
+            ns = _extension_ns(value)
         else:
             text = value
             fraction = text[20:29]
@@ -69,6 +68,40 @@ class TimeReader:
         if not -MAX_NS <= ns <= MAX_NS:
             raise InvalidData("timestamp", f"expected a time between 1678 and 2262, found {ns} ns")
         return ns
+
+    def of_text(self, decode: Callable[[msgspec.Raw], Ext | str]) -> Callable[[msgspec.Raw], int]:
+        """Return :meth:`ns` of values still encoded; what ``decode`` refuses is ``InvalidData``."""
+
+        def read(raw: msgspec.Raw) -> int:
+            try:
+                value = decode(raw)
+            except ValueError as error:
+                raise InvalidData("timestamp", f"expected a time: {error}") from error
+            return self.ns(value)
+
+        return read
+
+    def of_msgpack(
+        self, decode: Callable[[msgspec.Raw], Ext | str]
+    ) -> Callable[[msgspec.Raw], int]:
+        """Return what :meth:`of_text` does, in a third of the time for the usual spelling."""
+        read_any = self.of_text(decode)
+
+        def read(raw: msgspec.Raw) -> int:
+            try:
+                head, high, seconds = _UNPACK(raw)
+            except struct.error:
+                data = bytes(raw)
+                if len(data) == 6 and data[:2] == _TIMESTAMP_32:
+                    return int.from_bytes(data[2:], "big") * SECOND_NS
+                return read_any(raw)
+            # 30 bits of nanoseconds, then 34 of seconds: the upper two are 0 until 2106
+            if head == _TIMESTAMP_64 and high < _MAX_HIGH and not high & 3:
+                instant: int = seconds * SECOND_NS + (high >> 2)
+                return instant
+            return read_any(raw)
+
+        return read
 
 
 def _extension_ns(value: Ext) -> int:

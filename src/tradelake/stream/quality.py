@@ -55,7 +55,7 @@ Flagged = TypeVar(
 
 def findings(record: Record, thresholds: Thresholds = DEFAULTS) -> list[Finding]:
     """Return what is wrong or odd with a record, in the order of the rules; empty when clean."""
-    if _CLEAN.get(type(record), _is_unknown)(record, thresholds):
+    if not suspects((record,), {record.symbol: thresholds}):
         return []
     if isinstance(record, Trade):
         return run(TRADE_CHECKS, record, thresholds)
@@ -84,12 +84,35 @@ def suspects(records: Sequence[Record], thresholds: Mapping[str, Thresholds]) ->
     thresholds : mapping of str to Thresholds
         By symbol.
     """
-    clean = _CLEAN
-    return [
-        position
-        for position, record in enumerate(records)
-        if not clean.get(type(record), _is_unknown)(record, thresholds[record.symbol])
-    ]
+    found: list[int] = []
+    for position, record in enumerate(records):
+        limits = thresholds[record.symbol]
+        if (
+            type(record) is Quote
+        ):  # quotes and trades are most: their comparisons stand here, calls cost
+            q, largest = record, limits.largest
+            if (
+                0.0 < q.bid < q.ask <= largest
+                and 0.0 <= q.bid_size <= largest
+                and 0.0 <= q.ask_size <= largest
+                and (EARLIEST_NS <= q.ts_event <= q.ts_ingest < LATEST_NS or _is_timely(q, limits))
+                and is_pair(q.symbol)
+            ):
+                continue
+        elif type(record) is Trade:
+            t, largest = record, limits.largest
+            if (
+                0.0 < t.price <= largest
+                and 0.0 < t.size <= largest
+                and (EARLIEST_NS <= t.ts_event <= t.ts_ingest < LATEST_NS or _is_timely(t, limits))
+                and -INT64 <= t.trade_id < INT64
+                and is_pair(t.symbol)
+            ):
+                continue
+        elif _CLEAN.get(type(record), _is_unknown)(record, limits):
+            continue
+        found.append(position)
+    return found
 
 
 def first_reject(found: list[Finding]) -> Reject | None:
@@ -123,34 +146,6 @@ def _is_timely(record: Timed, thresholds: Thresholds) -> bool:
         EARLIEST_NS <= record.ts_event < LATEST_NS
         and EARLIEST_NS <= record.ts_ingest < LATEST_NS
         and record.ts_event - record.ts_ingest <= thresholds.future_ns
-    )
-
-
-def _is_clean_trade(trade: Trade, thresholds: Thresholds) -> bool:
-    largest = thresholds.largest
-    return (
-        0.0 < trade.price <= largest
-        and 0.0 < trade.size <= largest
-        and (
-            EARLIEST_NS <= trade.ts_event <= trade.ts_ingest < LATEST_NS
-            or _is_timely(trade, thresholds)
-        )
-        and -INT64 <= trade.trade_id < INT64
-        and is_pair(trade.symbol)
-    )
-
-
-def _is_clean_quote(quote: Quote, thresholds: Thresholds) -> bool:
-    largest = thresholds.largest
-    return (
-        0.0 < quote.bid < quote.ask <= largest
-        and 0.0 <= quote.bid_size <= largest
-        and 0.0 <= quote.ask_size <= largest
-        and (
-            EARLIEST_NS <= quote.ts_event <= quote.ts_ingest < LATEST_NS
-            or _is_timely(quote, thresholds)
-        )
-        and is_pair(quote.symbol)
     )
 
 
@@ -197,8 +192,6 @@ def _is_unknown(_: object, __: Thresholds) -> bool:
 
 
 _CLEAN: Final[Mapping[type, Callable[[Any, Thresholds], bool]]] = {
-    Trade: _is_clean_trade,
-    Quote: _is_clean_quote,
     BookUpdate: _is_clean_book,
     Bar: _is_clean_bar,
 }

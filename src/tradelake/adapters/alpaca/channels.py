@@ -121,7 +121,7 @@ class AlpacaChannels:
 
     def _reader(self, channel: str) -> Callable[[_Page], list[Record]]:
         times = TimeReader()
-        seen = Occurrences()
+        seen: Occurrences[Quote] = Occurrences()
 
         def trade(symbol: str, raw: _RawTrade, now_ns: int) -> Trade:
             if raw.tks not in _SIDES:
@@ -130,9 +130,7 @@ class AlpacaChannels:
 
         def quote(symbol: str, raw: _RawQuote, now_ns: int) -> Quote:
             ts_event = times.ns(raw.t)
-            content = (raw.bp, raw.bs, raw.ap, raw.as_)
-            occurrence = seen.next(symbol, ts_event, content)
-            return Quote(symbol, ts_event, now_ns, *content, occurrence)
+            return seen.numbered(Quote(symbol, ts_event, now_ns, raw.bp, raw.bs, raw.ap, raw.as_))
 
         def bar(symbol: str, raw: RestBar, now_ns: int) -> Bar:
             return raw.record(symbol, times.ns(raw.t), now_ns, _BARS[channel][0], channel)
