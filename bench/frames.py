@@ -2,7 +2,8 @@
 
 The recorded tapes are those :mod:`bench.venue` plays: trades, quotes, order-book updates and a bar
 now and then of two symbols. Every one of our symbols has a part of its own of them, so that nothing
-is said twice and compression finds no more than it would; the symbols take turns.
+is said twice and compression finds no more than it would; the symbols take turns. Where more is
+asked for than was recorded, later symbols begin again at the start.
 """
 
 from __future__ import annotations
@@ -38,9 +39,10 @@ def records(folder: Path | None, symbols: int = SYMBOLS, per_symbol: int = 500) 
     tapes = [tape(folder, recorded, whole) for recorded in ("BTC/USDT", "ETH/USDT")]
     names = UNIVERSE[:symbols]
     return [
-        msgspec.structs.replace(tapes[n % 2][n // 2 * per_symbol + at], symbol=symbol)
+        msgspec.structs.replace(told[(n // 2 * per_symbol + at) % len(told)], symbol=symbol)
         for at in range(per_symbol)
         for n, symbol in enumerate(names)
+        for told in (tapes[n % 2],)
     ]
 
 

@@ -80,7 +80,7 @@ def tape(folder: Path, recorded: str, count: int) -> list[Record]:
     found.sort(key=lambda record: record.ts_event)
     kept = found[:count]
     trades = [record for record in found if isinstance(record, Trade)]
-    for number, at in enumerate(range(BAR_EVERY, count, BAR_EVERY)):
+    for number, at in enumerate(range(BAR_EVERY, len(kept), BAR_EVERY)):
         kept.insert(at, _bar(trades, (BARS, UPDATED_BARS, DAILY_BARS)[number % 3]))
     return kept
 

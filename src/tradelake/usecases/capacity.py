@@ -83,16 +83,16 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
 
 
 MEASURED: Final = Measured(
-    stream_bytes=85.2,
-    lake_bytes=39.3,
-    ingest_us=23.5,
-    validate_us=9.9,
-    aggregate_us=40.4,
-    deliver_us=22.9,
-    state_bytes=520.0,
+    stream_bytes=85.8,
+    lake_bytes=39.8,
+    ingest_us=12.5,
+    validate_us=6.1,
+    aggregate_us=29.7,
+    deliver_us=11.1,
+    state_bytes=763.8,
 )
-"""Recorded trades, quotes and book updates at 10,000 points/s, on two busy cores of a shared
-machine: ``bench/stages.py`` says how, and measures them anew."""
+"""Recorded trades, quotes and book updates at 10,000 points/s, medians of three runs on a machine
+of two cores: ``bench/stages.py`` says how, and measures them anew."""
 PRICES: Final = Prices()
 
 
