@@ -10,7 +10,12 @@ from tradelake.market.records import Bar, BookUpdate, Trade, Unreadable
 from tradelake.market.symbols import bucket_of
 from tradelake.stream.envelope import FINAL_WATERMARK, NO_WATERMARK, encode_batch
 from tradelake.usecases.ingest import Batcher, BatchLimits
-from tradelake.usecases.watermark import CONVINCING_FRAMES, MAX_AHEAD_NS, Watermark
+from tradelake.usecases.watermark import (
+    CONVINCING_FRAMES,
+    MAX_AHEAD_NS,
+    MAX_SKEW_NS,
+    Watermark,
+)
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -278,6 +283,40 @@ def test_watermark_ignores_a_time_far_ahead_when_the_venue_is_wrong():
     watermark = Watermark()
     watermark.observe([trade("BTC/USD", NOW + MAX_AHEAD_NS + 1), trade("BTC/USD", NOW - 5)], NOW)
     assert watermark.at(NOW) == NOW - 5
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(-(2**62), 2**62) | st.integers(-900 * S, 900 * S), max_size=3),
+        min_size=CONVINCING_FRAMES,
+        max_size=3 * CONVINCING_FRAMES,
+    )
+)
+def test_watermark_stays_within_the_largest_skew_when_frames_are_garbage(frames):
+    watermark, now = Watermark(), NOW
+    for offsets in frames:
+        now += S
+        watermark.observe([trade("BTC/USD", now + offset) for offset in offsets], now)
+        assert watermark.at(now) <= now + MAX_SKEW_NS + MAX_AHEAD_NS
+        assert watermark.event_time(now) <= now + MAX_SKEW_NS + MAX_AHEAD_NS
+
+
+@given(st.sampled_from((-1, 1)), st.integers(MAX_SKEW_NS + 1, 2**62))
+def test_watermark_is_unmoved_when_nothing_but_times_out_of_bounds_comes(sign, offset):
+    watermark = Watermark()
+    watermark.observe([trade("BTC/USD", NOW)], NOW)
+    for frame in range(3 * CONVINCING_FRAMES):
+        watermark.observe([trade("BTC/USD", NOW + sign * (offset + frame))], NOW)
+    assert watermark.at(NOW) == NOW
+
+
+def test_watermark_follows_a_skew_on_when_garbage_comes_in_between():
+    watermark, ahead = Watermark(), 120 * S
+    for frame in range(3 * CONVINCING_FRAMES):
+        now = NOW + frame * S
+        watermark.observe([trade("BTC/USD", now + ahead)], now)
+        watermark.observe([trade("BTC/USD", 0), trade("BTC/USD", now + 2**60)], now)
+    assert watermark.at(now) == now + ahead
 
 
 def test_watermark_stands_still_when_it_is_held():

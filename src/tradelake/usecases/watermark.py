@@ -8,9 +8,17 @@ from typing import Final
 
 from tradelake.market.records import Bar, BookSnapshot, Instrument, Record, Unreadable
 from tradelake.stream.envelope import FINAL_WATERMARK, NO_WATERMARK
+from tradelake.stream.thresholds import DEFAULTS
 
 MAX_AHEAD_NS: Final = 5_000_000_000
 """A ``ts_event`` further ahead of our clock is the venue's mistake and must not close bars."""
+MAX_SKEW_NS: Final = 30 * DEFAULTS.future_ns
+"""Two clocks do not differ by more, 300 s; a time further away is garbage, however often it comes.
+
+A multiple of what marks a single record as ``future``: a clock may be wrong by more than a stamp
+may without a mark, and such a stream is still a stream. AWS refuses what is signed 5 minutes off,
+so with a clock of ours that is wrong by more nothing would reach the stream in the first place.
+"""
 CONVINCING_FRAMES: Final = 20
 """So many frames in a row, ahead with all they hold, say that a clock is off, not a stamp."""
 
@@ -23,7 +31,9 @@ class Watermark:
 
     A single time far ahead of our clock is a bad stamp and moves nothing. Where a stretch of frames
     holds no other times, the clocks differ, by the median of the frames' latest times, and the
-    tolerance is counted from there; a frame within the tolerance of our own clock ends that.
+    tolerance is counted from there; a frame within the tolerance of our own clock ends that. Times
+    more than ``MAX_SKEW_NS`` away from our clock say nothing about it, neither for nor against: so
+    the watermark is never further ahead of our clock than that and the tolerance.
     """
 
     def __init__(self) -> None:
@@ -40,6 +50,7 @@ class Watermark:
         What we say ourselves, snapshots and instruments, is no sign of the market.
         """
         latest_ns = now_ns + self._skew_ns + MAX_AHEAD_NS
+        least_ns, most_ns = now_ns - MAX_SKEW_NS, now_ns + MAX_SKEW_NS
         largest_ns, heard = self._largest_ns, False
         first_ns, last_ns = FINAL_WATERMARK, NO_WATERMARK
         for record in records:
@@ -49,7 +60,8 @@ class Watermark:
             if isinstance(record, Unreadable):
                 continue
             ts_event = record.ts_event
-            if type(record) is not Bar:  # a bar says when it began, not what time it is
+            # a bar says when it began, not what time it is
+            if least_ns <= ts_event <= most_ns and type(record) is not Bar:
                 first_ns, last_ns = min(first_ns, ts_event), max(last_ns, ts_event)
             if largest_ns < ts_event <= latest_ns:
                 largest_ns = ts_event
