@@ -33,6 +33,7 @@ from tradelake.feed.events import (
 from tradelake.feed.session import ON_THE_WAY_NS, Session, SessionPolicy, State
 from tradelake.feed.subscription import Change, Credentials, Subscription
 from tradelake.market.channels import CHANNELS
+from tradelake.market.records import Unreadable
 
 S = 1_000_000_000
 CONNECTED = '[{"T":"success","msg":"connected"}]'
@@ -170,6 +171,36 @@ def test_session_opens_a_gap_at_an_unreadable_frame_and_closes_it_at_the_next():
     assert gap not in session.received("[{", 4 * S)
     assert GapClosed(gap, 5 * S) in session.received(TRADE, 5 * S)
     assert session.state is State.STREAMING
+
+
+UNKNOWN_TYPE = '{"T":"zz","S":"BTC/USD","x":1}'
+
+
+@pytest.mark.parametrize("message", [UNKNOWN_TYPE, '{"no":"type"}', "17", '{"T":"t","p":"x"}'])
+@pytest.mark.parametrize("first", [True, False])
+def test_session_opens_no_gap_at_a_message_of_a_frame_that_it_cannot_read(message, first):
+    session = streaming(S)
+    good = TRADE.strip("[]")
+    frame = f"[{message},{good}]" if first else f"[{good},{message}]"
+    [records] = session.received(frame, 3 * S)
+    assert isinstance(records, Records)
+    unreadable = records.records[0 if first else 1]
+    assert isinstance(unreadable, Unreadable)
+    assert unreadable.raw == message.encode()
+    assert session.received(f"[{message}]", 4 * S)[1:] == []
+
+
+def test_session_opens_no_gap_at_an_unknown_message_when_it_comes_as_msgpack():
+    session = streaming(S)
+    [records] = session.received(msgspec.msgpack.encode([{"T": "zz"}]), 3 * S)
+    assert isinstance(records, Records)
+    assert records.records[0].raw == msgspec.msgpack.encode({"T": "zz"})
+
+
+def test_session_ends_a_gap_before_the_records_that_end_it():
+    session = streaming(S)
+    session.received("[{", 3 * S)
+    assert [type(event) for event in session.received(TRADE, 5 * S)] == [GapClosed, Records]
 
 
 def subscribing(wanted: Subscription = WANTED, **policy: Any) -> tuple[Session, Send]:
@@ -354,7 +385,7 @@ def test_a_silent_channel_is_a_gap_and_renewed_when_others_talk():
     [again] = session.received(lacking, 26 * S)
     assert json.loads(again.data) == {"action": "subscribe", "trades": ["BTC/USD", "ETH/USD"]}
     assert session.received(ACKNOWLEDGED, 26 * S) == [Subscribed({})]
-    records, closed = session.received(TRADE, 27 * S)
+    closed, records = session.received(TRADE, 27 * S)
     assert closed == GapClosed(gap, 27 * S)
     assert isinstance(records, Records)
 
@@ -597,14 +628,16 @@ class AnyVenue(RuleBasedStateMachine):
     @rule(
         frame=st.sampled_from(
             [CONNECTED, AUTHENTICATED, ACKNOWLEDGED, TRADE, QUOTE, "garbage"]
+            + [f"[{UNKNOWN_TYPE}]"]
             + [error(code) for code in (400, 402, 403, 404, 405, 406, 407, 500)]
             + ['[{"T":"subscription","trades":["BTC/USD"]}]', '[{"T":"subscription"}]']
         )
     )
     def receive(self, frame: str) -> None:
         events = self.session.received(frame, self.now)
-        if frame in (TRADE, QUOTE, "garbage"):
+        if frame in (TRADE, QUOTE, "garbage", f"[{UNKNOWN_TYPE}]"):
             assert len(only(events, Records)) == 1
+            assert not only(events[events.index(only(events, Records)[0]) :], GapClosed)
         self.take(events)
 
     @precondition(lambda self: self.open)

@@ -156,18 +156,22 @@ class Session:
         records, controls = self._decoder.decode(frame, now_ns)
         events: list[Event] = []
         if records:
-            events.append(Records(records))
-            events += self._read(records, before_ns, now_ns)
+            # gaps end before the records that end them: those are the first that are whole again
+            lost = _is_lost(records, frame)
+            events += [] if lost else self._gaps.close(UNKNOWN, now_ns)
             events += self._spoke(records, now_ns)
+            events.append(Records(records))
+            events += self._lose(before_ns, now_ns) if lost else []
         for control in controls:
             events += self._control(control, before_ns, now_ns)
         return events
 
-    def _read(self, records: list[Record], before_ns: int, now_ns: int) -> list[Event]:
-        """Open a gap at a frame that could not be read; the next one that could closes it."""
-        first = records[0]
-        if not (isinstance(first, Unreadable) and first.channel == UNKNOWN):
-            return self._gaps.close(UNKNOWN, now_ns)
+    def _lose(self, before_ns: int, now_ns: int) -> list[Event]:
+        """Open a gap at a frame that could not be read; the next one that can, closes it.
+
+        A message that could not be read, of a known type or not, is in hand as an ``Unreadable``
+        with its bytes, and its neighbours are whole: nothing is missing, so it opens no gap.
+        """
         if self.state is not State.STREAMING:
             return []
         since_ns = min(before_ns, now_ns - 1) - ON_THE_WAY_NS
@@ -423,3 +427,15 @@ class Session:
     def _enter(self, state: State, now_ns: int) -> None:
         self.state = state
         self._since_ns = now_ns
+
+
+def _is_lost(records: list[Record], frame: bytes | str) -> bool:
+    """Whether nothing of the frame could be read: its one record holds it as a whole.
+
+    A message cut out of a frame is always shorter than the frame: an array surrounds it.
+    """
+    first = records[0]
+    if not (isinstance(first, Unreadable) and first.channel == UNKNOWN):
+        return False
+    whole = frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame
+    return first.raw == whole

@@ -280,10 +280,10 @@ class AlpacaSdkFeed:
         frame = self._encoder.encode(messages)
         records, _ = self._decoder.decode(frame, self._received_ns)
         spoke = self._silence.heard({channel_of(record) for record in records}, self._received_ns)
-        events: list[Event] = [Records(records)]
+        events: list[Event] = []
         for channel in spoke:
             events += self._gaps.close(channel, self._received_ns)
-        self._tell(events)
+        self._tell([*events, Records(records)])  # the first records that are whole again
 
     def _interrupt(self, cause: str) -> None:
         if self._streamed:
