@@ -222,6 +222,56 @@ def test_feed_is_not_read_and_a_gap_is_written_when_memory_and_disk_are_full(tmp
     assert stored_ids(stream) == expected_ids(200)
 
 
+def test_stop_ends_the_run_and_ledgers_what_is_in_hand_when_memory_and_disk_are_full(tmp_path):
+    stream = Stream()
+    away(stream)
+    disk = SmallDisk(DiskSpool(tmp_path, 3))
+    disk.full = True
+    run, stop = Run(stream, disk, most=50), asyncio.Event()
+
+    async def scenario() -> None:
+        steps = Steps(trades(0, 50), stop.is_set, trades(50, 10))
+        running = asyncio.create_task(
+            run_ingester(steps, run.intake, run.publisher, stop, drain_timeout_s=0.2)
+        )
+        await until(lambda: run.publisher.times_full > 0)
+        received_ns = run.batcher.oldest_ns()
+        stop.set()
+        async with asyncio.timeout(5):
+            with pytest.raises(Fatal, match="60 records were not durable"):
+                await running
+        unread, read_again, lost = run.ledger.written
+        assert unread.closed_ns == OPEN
+        assert read_again.key == unread.key
+        assert read_again.closed_ns >= unread.opened_ns
+        assert (lost.opened_ns, lost.closed_ns) == (received_ns, OPEN)
+        assert received_ns <= unread.opened_ns
+
+    asyncio.run(scenario())
+
+
+def test_stop_loses_nothing_when_the_stream_takes_all_before_the_end(tmp_path):
+    stream = Stream()
+    away(stream)
+    disk = SmallDisk(DiskSpool(tmp_path, 3))
+    disk.full = True
+    run, stop = Run(stream, disk, most=50), asyncio.Event()
+
+    async def scenario() -> None:
+        steps = Steps(trades(0, 50), stop.is_set, trades(50, 10))
+        running = asyncio.create_task(run_ingester(steps, run.intake, run.publisher, stop))
+        await until(lambda: run.publisher.times_full > 0)
+        stop.set()
+        await until(lambda: run.batcher.in_hand == 60)
+        back(stream)
+        async with asyncio.timeout(5):
+            await running
+
+    asyncio.run(scenario())
+    assert stored_ids(stream) == expected_ids(60)
+    assert [gap.closed_ns == OPEN for gap in run.ledger.written] == [True, False]
+
+
 def test_the_stream_is_tried_again_when_the_disk_refuses_and_holds_nothing(tmp_path):
     stream = Stream()
     away(stream)

@@ -214,7 +214,7 @@ class Intake:
         return self._batcher.full
 
     async def room(self) -> None:
-        """Return when the feed may be read again; what waits unread holds event time up."""
+        """Return when the feed may be read again, or is to end; what waits unread holds time up."""
         self._batcher.watermark.hold(self._clock.now_ns())
         await self._publisher.room()
         if self.state == "streaming":
@@ -387,10 +387,12 @@ async def run_ingester(
             ending = [group.create_task(publisher.run()), group.create_task(intake.write_gaps())]
             group.create_task(intake.keep_noting())
             group.create_task(intake.keep_time())
+            asked = group.create_task(_read_on(publisher, stop))
             try:
                 await feed.run(intake, stop)
             except Fatal as error:
                 refusal = error
+            asked.cancel()
             intake.state = "draining"
             intake.close()
             publisher.drain(final=intake.final and refusal is None)
@@ -413,6 +415,12 @@ async def run_ingester(
     intake.state = "stopped"
     if refusal is not None:
         raise refusal
+
+
+async def _read_on(publisher: Publisher, stop: asyncio.Event) -> None:
+    """Let a feed that waits for room go on to its end once that is asked for."""
+    await stop.wait()
+    publisher.read_on()
 
 
 def _first(group: BaseExceptionGroup[TradelakeError]) -> TradelakeError:

@@ -117,6 +117,7 @@ class Publisher:
         self._room = asyncio.Event()
         self._opened: Callable[[int, str], None] = lambda _opened_ns, _cause: None
         self._closed: Callable[[int, str, int], None] = lambda _opened_ns, _cause, _closed_ns: None
+        self._reading_on = False
         self._draining = False
         self._final = self._end_said = self._leaving = False
 
@@ -147,9 +148,9 @@ class Publisher:
             self._event.set()
 
     async def room(self) -> None:
-        """Return when there is room for more records."""
+        """Return when there is room for more records, or the end was asked for."""
         since: tuple[int, str] | None = None
-        while self._batcher.full:
+        while self._batcher.full and not self._reading_on:
             self._room.clear()
             if since is None and self._refusal is not None:
                 since = (self._clock.now_ns(), f"disk full: {self._refusal}")
@@ -158,6 +159,11 @@ class Publisher:
             await self._room.wait()
         if since is not None:
             self._closed(*since, self._clock.now_ns())
+
+    def read_on(self) -> None:
+        """Hold nobody up any more: the end was asked for, and what had arrived is still taken."""
+        self._reading_on = True
+        self._room.set()
 
     def drain(self, *, final: bool) -> None:
         """Let :meth:`run` return when nothing is in hand; ``final``: and the end is said.
