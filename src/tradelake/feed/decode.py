@@ -28,7 +28,14 @@ from tradelake.feed.messages import (
     WireUpdatedBar,
 )
 from tradelake.feed.occurrence import Occurrences
-from tradelake.feed.timestamps import TimeReader
+from tradelake.feed.timestamps import (
+    NANOS_END,
+    SECOND_NS,
+    TIMESTAMP_64,
+    TimeReader,
+    UnpackError,
+    unpack_time,
+)
 from tradelake.market import channels
 from tradelake.market.records import (
     Bar,
@@ -101,29 +108,40 @@ class FrameDecoder:
         ts_ingest : int
             When the frame was received, ns since 1970 UTC.
         """
-        codec = self._text if isinstance(frame, str) else self._binary
+        if isinstance(frame, str):
+            return self._decode_apart(self._text, frame, ts_ingest)
+        codec, latest = self._binary, self._quotes.latest
         try:
             messages = codec.frame(frame)
         except _UNDECODABLE:
             return self._decode_apart(codec, frame, ts_ingest)
         decoded = Decoded([], [])
-        ns, append, latest = codec.ns, decoded.records.append, self._quotes.latest
+        append = decoded.records.append
         for index, message in enumerate(messages):
             try:
-                if type(message) is WireQuote:  # these three are most: calls are spared
-                    m, symbol, ts_event = message, message.S, ns(message.t)
-                    quote = Quote(symbol, ts_event, ts_ingest, m.bp, m.bs, m.ap, m.as_)
-                    before = latest.get(symbol)
-                    if before is None or before.ts_event == ts_event:
-                        quote = self._quotes.numbered(quote)
+                # quotes and trades are most of what comes: calls are spared for them
+                if type(message) is WireQuote or type(message) is WireTrade:
+                    m, symbol = message, message.S
+                    try:
+                        head, high, seconds = unpack_time(m.t)
+                    except UnpackError:
+                        head = high = seconds = 0
+                    if head == TIMESTAMP_64 and high < NANOS_END and not high & 3:
+                        ts_event = seconds * SECOND_NS + (high >> 2)
                     else:
-                        latest[symbol] = quote
-                    append(quote)
-                elif type(message) is WireTrade:
-                    n = message
-                    append(Trade(n.S, ns(n.t), ts_ingest, n.i, n.p, n.s, _SIDES[n.tks]))
+                        ts_event = codec.ns(m.t)
+                    if type(m) is WireQuote:
+                        quote = Quote(symbol, ts_event, ts_ingest, m.bp, m.bs, m.ap, m.as_)
+                        before = latest.get(symbol)
+                        if before is None or before.ts_event == ts_event:
+                            quote = self._quotes.numbered(quote)
+                        else:
+                            latest[symbol] = quote
+                        append(quote)
+                    elif type(m) is WireTrade:
+                        append(Trade(symbol, ts_event, ts_ingest, m.i, m.p, m.s, _SIDES[m.tks]))
                 elif type(message) is WireBook:
-                    append(self._book(message, ns(message.t), ts_ingest))
+                    append(self._book(message, codec.ns(message.t), ts_ingest))
                 else:
                     self._append(decoded, codec, message, ts_ingest)
             except InvalidData as error:

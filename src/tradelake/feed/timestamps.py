@@ -17,13 +17,20 @@ from tradelake.errors import InvalidData
 SECOND_NS: Final = 1_000_000_000
 MAX_NS: Final = 2**63 - 1
 _TIMESTAMP_EXTENSION: Final = -1
-_UNPACK: Final = struct.Struct(">HII").unpack
-_TIMESTAMP_64: Final = 0xD7FF
+unpack_time: Final = struct.Struct(">HII").unpack
+"""Head, high and low half of MessagePack's timestamp of eight bytes; ``UnpackError`` of any other.
+
+30 bits of nanoseconds, then 34 of seconds: where the head is ``TIMESTAMP_64``, the high half is
+below ``NANOS_END`` and its two lowest bits are 0, as they are until 2106, the low half counts the
+seconds and the high one, shifted by two, the nanoseconds.
+"""
+UnpackError: Final = struct.error
+TIMESTAMP_64: Final = 0xD7FF
 """MessagePack's head of an extension of eight bytes, of type -1."""
 _TIMESTAMP_32: Final = b"\xd6\xff"
 """The same of four bytes: whole seconds, as bars have them."""
 _SECONDS_MASK: Final = 2**34 - 1
-_MAX_HIGH: Final = SECOND_NS << 2
+NANOS_END: Final = SECOND_NS << 2
 _RFC3339: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))",
     re.ASCII,
@@ -89,14 +96,13 @@ class TimeReader:
 
         def read(raw: msgspec.Raw) -> int:
             try:
-                head, high, seconds = _UNPACK(raw)
-            except struct.error:
+                head, high, seconds = unpack_time(raw)
+            except UnpackError:
                 data = bytes(raw)
                 if len(data) == 6 and data[:2] == _TIMESTAMP_32:
                     return int.from_bytes(data[2:], "big") * SECOND_NS
                 return read_any(raw)
-            # 30 bits of nanoseconds, then 34 of seconds: the upper two are 0 until 2106
-            if head == _TIMESTAMP_64 and high < _MAX_HIGH and not high & 3:
+            if head == TIMESTAMP_64 and high < NANOS_END and not high & 3:
                 instant: int = seconds * SECOND_NS + (high >> 2)
                 return instant
             return read_any(raw)
