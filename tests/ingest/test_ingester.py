@@ -6,10 +6,15 @@ import asyncio
 import threading
 from collections.abc import Callable
 
+import pytest
+
+from tests.functions.stores import StateInMemory
 from tests.ingest.fakes import Ledger, Stream, SystemTime, no_wait
 from tests.ingest.test_lead import POLICY, Evictor, Leases, scenario
 from tradelake.errors import Transient
 from tradelake.feed.events import STOP, GapOpened, Subscribed
+from tradelake.feed.subscription import Subscription
+from tradelake.feed.universe import Asset
 from tradelake.market.channels import CHANNELS
 from tradelake.ports import OPEN, Fence, Lease
 from tradelake.usecases.ingest import Batcher, BatchLimits
@@ -19,6 +24,7 @@ from tradelake.usecases.lead import Candidate
 from tradelake.usecases.publish import Publisher
 from tradelake.usecases.reign import Reign
 from tradelake.usecases.tap import Tap
+from tradelake.usecases.watch_universe import UniverseWatch
 
 
 class Feed:
@@ -34,8 +40,22 @@ class Feed:
         raise AssertionError(f"nobody changes the subscription, found {change}")
 
 
+class BrokenVenue:
+    """Lists its assets until it is told to break in a way that nobody expects."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def crypto_assets(self) -> list[Asset]:
+        if self.broken:
+            raise ZeroDivisionError("nobody expected this")
+        return [Asset("1", "BTC/USD", "active", tradable=True)]
+
+
 class House:
     """An ingester on a lease, a ledger and a stream in memory."""
+
+    universe: UniverseWatch | None = None
 
     def __init__(self) -> None:
         self.leases, self.ledger = Leases(), Ledger()
@@ -70,7 +90,7 @@ class House:
             no_wait,
             note_durable=reign.note_durable,
         )
-        return Term(Feed(), intake, publisher, None, None, reign)
+        return Term(Feed(), intake, publisher, None, self.universe, reign)
 
     async def until(self, ready: Callable[[], bool]) -> None:
         loop, met = asyncio.get_running_loop(), asyncio.Event()
@@ -148,5 +168,26 @@ def test_ingester_stands_again_when_its_term_cannot_be_wired_for_a_while():
         assert (told["failed"], told["failure"], told["epoch"]) == (1, "secrets: throttled", 2)
         house.stop.set()
         await running
+
+    scenario(body)
+
+
+def test_term_ends_in_order_at_once_and_says_why_when_the_universe_watch_fails_unexpectedly():
+    async def body() -> None:
+        house, venue = House(), BrokenVenue()
+        channels = Subscription(CHANNELS, ("*",))
+        house.universe = UniverseWatch(
+            "us", venue, StateInMemory(), SystemTime(), channels, no_wait, every_s=0.01
+        )
+        running = asyncio.create_task(house.ingester.run(house.stop))
+        await house.until(lambda: house.state() == ("streaming", True))
+        await house.until(lambda: house.universe.status().assets == 1)
+        venue.broken = True
+        with pytest.raises(ZeroDivisionError, match="nobody expected this"):
+            await running
+        assert not house.stop.is_set()
+        assert house.leases.lease is None
+        assert [(gap.cause, gap.closed_ns) for gap in house.ledger.written] == [(STOP, OPEN)]
+        assert house.noted[-1] is None
 
     scenario(body)

@@ -126,6 +126,8 @@ class Ingester:
             return
         ended = asyncio.Event()
         watching = asyncio.create_task(term.universe.run(term.intake.add, term.feed.request, ended))
+        # It returns when told, and only then: if it fails, the term ends in order and says why.
+        watching.add_done_callback(lambda _: stop.set())
         try:
             await run_ingester(term.feed, term.intake, term.publisher, stop)
         finally:
