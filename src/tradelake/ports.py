@@ -400,9 +400,11 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     channels : dict of str to ChannelFill
         By channel; a channel that is not there waits.
     epoch : int
-        Epoch of the backfill lane's batches for this gap; -1 before the first.
+        Epoch of the newest run's batches for this gap on the backfill lane; -1 before the first.
     last_seq : dict of str to int
-        By bucket, the ``seq`` of the last batch put.
+        By bucket, the ``seq`` of the last batch put in that epoch.
+    earlier : dict of int to dict
+        The same by epoch, of the runs that were interrupted before it.
     settled : bool
         Every bar that overlaps the gap was rebuilt from the filled lake.
     """
@@ -410,7 +412,14 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     channels: dict[str, ChannelFill] = {}
     epoch: int = -1
     last_seq: dict[str, int] = {}
+    earlier: dict[int, dict[str, int]] = {}
     settled: bool = False
+
+    def positions(self) -> Iterator[tuple[int, str, int]]:
+        """(epoch, bucket, ``seq``) of the last batch of every epoch and bucket that was put."""
+        for epoch, last_seq in (*self.earlier.items(), (self.epoch, self.last_seq)):
+            for bucket, seq in last_seq.items():
+                yield epoch, bucket, seq
 
 
 NOTHING_FILLED: Final = Fill()

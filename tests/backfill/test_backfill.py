@@ -137,6 +137,17 @@ def test_nothing_is_lost_and_no_position_used_twice_when_it_dies_at_any_step(pla
     assert len(set(positions(parts.writer))) == len(parts.writer.batches)
     (gap,) = parts.ledger.gaps()
     assert {fill.status for fill in gap.fill.channels.values()} == {"filled"}
+    # what the lake is waited for: never beyond what was put, and one record of each at least
+    put = {(batch.epoch, str(batch.bucket), batch.seq): batch for batch in parts.writer.batches}
+    assert set(gap.fill.positions()) <= set(put)
+    until = {(epoch, bucket): seq for epoch, bucket, seq in gap.fill.positions()}
+    waited_for = {
+        repr(record)
+        for (epoch, bucket, seq), batch in put.items()
+        if seq <= until.get((epoch, bucket), -1)
+        for record in batch.records
+    }
+    assert waited_for == set(map(repr, some_history()))
 
 
 def test_a_resumed_run_goes_on_at_the_noted_instant_and_repeats_no_noted_page():

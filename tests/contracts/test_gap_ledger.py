@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import boto3
 import moto
+import msgspec
 import pytest
 
 from tests.backfill.fakes import Ledger
@@ -107,6 +108,25 @@ def test_a_fill_is_the_same_whatever_the_order_of_its_parts(ledger):
     )
     ledger.note_fill(replace(LATE, fill=turned), Fill(epoch=5))
     assert ledger.gaps()[0].fill == Fill(epoch=5)
+
+
+def test_a_fill_keeps_the_positions_of_interrupted_runs(ledger):
+    resumed = Fill(epoch=5, last_seq={"3": 1}, earlier={4: {"3": 7, "11": 0}})
+    ledger.record(LATE)
+    ledger.note_fill(LATE, resumed)
+    (read,) = ledger.gaps()
+    assert read.fill == resumed
+    assert set(read.fill.positions()) == {(4, "3", 7), (4, "11", 0), (5, "3", 1)}
+    ledger.note_fill(read, FILLING)
+    assert ledger.gaps()[0].fill == FILLING
+
+
+def test_a_fill_in_dynamodb_has_no_earlier_epochs_when_there_were_none(dynamodb):
+    dynamodb.record(LATE)
+    dynamodb.note_fill(LATE, FILLING)
+    [item] = boto3.client("dynamodb").scan(TableName=GAPS.name)["Items"]
+    fields = {name: getattr(FILLING, name) for name in ("channels", "epoch", "last_seq", "settled")}
+    assert bytes(item["fill"]["B"]) == msgspec.json.encode(fields, order="deterministic")
 
 
 def test_dynamodb_errors_are_ours_when_the_table_is_absent(dynamodb):

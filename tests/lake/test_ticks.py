@@ -80,6 +80,16 @@ def test_a_gap_is_delivered_when_the_last_batch_of_each_bucket_is_in_a_table(tic
     assert not ticks.is_delivered(replace(gap, fill=Fill(epoch=7, last_seq={"3": 4, "5": 0})))
 
 
+def test_a_gap_is_not_delivered_while_the_batches_of_an_interrupted_run_are_not_in_a_table(
+    catalog, ticks
+):
+    IcebergWriter(catalog).deliver("clean", [Batch("backfill", "us", 8, 3, 0, -(2**63), [])])
+    gap = Gap("us", NOON, NOON + 9, ("trades",), ("BTC/USD",), "test")
+    for last_seq, delivered in (({"3": 4}, True), ({"3": 5}, False), ({"3": 4, "5": 0}, False)):
+        fill = Fill(epoch=8, last_seq={"3": 0}, earlier={7: last_seq})
+        assert ticks.is_delivered(replace(gap, fill=fill)) is delivered
+
+
 def test_a_gap_is_delivered_when_so_many_came_after_it_that_its_epoch_is_not_remembered(
     catalog, ticks
 ):

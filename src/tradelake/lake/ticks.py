@@ -129,14 +129,14 @@ class LakeTicks:
         return bars
 
     def is_delivered(self, gap: Gap) -> bool:
-        """Whether the lake holds the last batch of each bucket that was put to fill a gap.
+        """Whether the lake holds the last batch, of each bucket and epoch, put to fill a gap.
 
         Tables are written in their order, trades first: the last batch is in whichever holds it.
         """
         marks = [self._reader.watermarks(table) for table in _FILLED]
-        for bucket, seq in gap.fill.last_seq.items():
+        for epoch, bucket, seq in gap.fill.positions():
             source = f"{CLEAN.name}/backfill/{gap.venue}/{bucket}"
-            if not any(source in one and one[source].is_past(gap.fill.epoch, seq) for one in marks):
+            if not any(source in one and one[source].is_past(epoch, seq) for one in marks):
                 return False
         return True
 

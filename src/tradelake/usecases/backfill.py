@@ -33,7 +33,6 @@ from tradelake.ports import (
     ChannelHistory,
     Clock,
     EpochStore,
-    Fill,
     Gap,
     GapLedger,
     Outgoing,
@@ -219,12 +218,14 @@ class _GapRun:
 
     def _note(self, changed: dict[str, ChannelFill]) -> None:
         old, lane = self.gap.fill, self._lane
-        fill = Fill(
-            channels={**old.channels, **changed},
-            epoch=old.epoch if lane is None else lane.epoch,
-            last_seq=old.last_seq if lane is None else dict(lane.last_seq),
-            settled=old.settled,
-        )
+        fill = msgspec.structs.replace(old, channels={**old.channels, **changed})
+        if lane is not None:
+            earlier = old.earlier
+            if old.last_seq and old.epoch != lane.epoch:
+                earlier = {**earlier, old.epoch: old.last_seq}
+            fill = msgspec.structs.replace(
+                fill, epoch=lane.epoch, last_seq=dict(lane.last_seq), earlier=earlier
+            )
         self._parts.ledger.note_fill(self.gap, fill)
         self.gap = replace(self.gap, fill=fill)
 

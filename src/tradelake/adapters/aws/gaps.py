@@ -79,13 +79,13 @@ class DynamoGaps:
         Transient, Fatal
             As for :meth:`record`.
         """
-        values = {":fill": {"B": _ENCODE(fill)}}
+        values = {":fill": {"B": _encoded(fill)}}
         condition = "attribute_exists(#cause) AND "
         if gap.fill == NOTHING_FILLED:
             condition += "attribute_not_exists(#fill)"
         else:
             condition += "#fill = :before"
-            values[":before"] = {"B": _ENCODE(gap.fill)}
+            values[":before"] = {"B": _encoded(gap.fill)}
         with translated(f"note the fill of a gap in {self._table}"):
             self._client.update_item(
                 TableName=self._table,
@@ -120,6 +120,16 @@ def _key(gap: Gap) -> dict[str, Any]:
         GAPS.partition_key: {"S": gap.venue},
         str(GAPS.sort_key): {"S": f"{gap.opened_ns:0{_DIGITS}d}#{digest}"},
     }
+
+
+def _encoded(fill: Fill) -> bytes:
+    """Encode a fill; without earlier epochs as it was before fills had any, so that both compare.
+
+    An encoder that sorts takes no numbers for keys.
+    """
+    fields = msgspec.structs.asdict(fill)
+    earlier = {str(epoch): last_seq for epoch, last_seq in fields.pop("earlier").items()}
+    return _ENCODE({**fields, "earlier": earlier} if earlier else fields)
 
 
 def _names(*attributes: str) -> dict[str, str]:
