@@ -85,11 +85,11 @@ def suspects(records: Sequence[Record], thresholds: Mapping[str, Thresholds]) ->
         By symbol.
     """
     found: list[int] = []
+    known = thresholds.get
     for position, record in enumerate(records):
-        limits = thresholds[record.symbol]
-        if (
-            type(record) is Quote
-        ):  # quotes and trades are most: their comparisons stand here, calls cost
+        limits = known(record.symbol) or thresholds[record.symbol]
+        # quotes and trades are most: their comparisons stand here, calls cost
+        if type(record) is Quote:
             q, largest = record, limits.largest
             if (
                 0.0 < q.bid < q.ask <= largest
