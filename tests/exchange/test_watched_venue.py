@@ -19,9 +19,10 @@ from tradelake.market.records import BookSnapshot, BookUpdate, Instrument, Recor
 from tradelake.ports import Stage
 from tradelake.stream.quality import findings
 from tradelake.usecases.ingest import Batcher, BatchLimits
-from tradelake.usecases.intake import Intake, run_ingester
+from tradelake.usecases.intake import Intake
 from tradelake.usecases.keep_books import BookKeeper
 from tradelake.usecases.publish import Publisher
+from tradelake.usecases.run_ingester import run_ingester
 from tradelake.usecases.watch_universe import UniverseWatch
 
 CHANNELS = (TRADES, ORDERBOOKS)

@@ -30,7 +30,8 @@ from tradelake.feed.events import (
     Subscribed,
     VenueError,
 )
-from tradelake.feed.session import ON_THE_WAY_NS, Session, SessionPolicy, State
+from tradelake.feed.session import ON_THE_WAY_NS, Session, SessionPolicy
+from tradelake.feed.state import State
 from tradelake.feed.subscription import Change, Credentials, Subscription
 from tradelake.market.channels import CHANNELS
 from tradelake.market.records import Unreadable

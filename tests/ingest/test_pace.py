@@ -18,9 +18,10 @@ from tests.ingest.test_publish import ScriptedFeed, expected_ids, trades
 from tradelake.adapters.aws.async_streams import AsyncKinesisWriter
 from tradelake.stream.envelope import decode_batch
 from tradelake.usecases.ingest import Batcher, BatchLimits
-from tradelake.usecases.intake import Intake, run_ingester
+from tradelake.usecases.intake import Intake
 from tradelake.usecases.pace import Pace
 from tradelake.usecases.publish import Publisher
+from tradelake.usecases.run_ingester import run_ingester
 
 MS = 1_000_000
 STREAM = "tradelake-test-ticks"

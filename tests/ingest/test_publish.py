@@ -13,8 +13,9 @@ from tradelake.market.records import Record, Trade
 from tradelake.ports import OPEN, Gap
 from tradelake.stream.envelope import FINAL_WATERMARK
 from tradelake.usecases.ingest import Batcher, BatchLimits
-from tradelake.usecases.intake import Intake, run_ingester, unended_run
+from tradelake.usecases.intake import Intake, unended_run
 from tradelake.usecases.publish import Publisher
+from tradelake.usecases.run_ingester import run_ingester
 
 BUCKETS = 4
 

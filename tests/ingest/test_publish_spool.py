@@ -18,8 +18,9 @@ from tradelake.errors import Fatal, SpoolFull, Throttled, Transient
 from tradelake.market.records import Record
 from tradelake.ports import OPEN, Outgoing
 from tradelake.usecases.ingest import Batcher, BatchLimits
-from tradelake.usecases.intake import Intake, run_ingester
+from tradelake.usecases.intake import Intake
 from tradelake.usecases.publish import Patience, Publisher
+from tradelake.usecases.run_ingester import run_ingester
 
 BUCKETS = 4
 HASTY = Patience(failures=2, wait_ns=20_000_000, spool_every_ns=0)

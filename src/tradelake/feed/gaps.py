@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from tradelake.feed.events import Event, GapClosed, GapOpened, Interrupted
+from tradelake.feed.events import Event, GapClosed, GapOpened, Interrupted, Subscribed
 from tradelake.feed.subscription import Pair
+from tradelake.market.channels import UNKNOWN
+from tradelake.market.records import Record, Unreadable
 
 Block = tuple[tuple[str, ...], tuple[str, ...]]
 """Channels and symbols, each of the former with all of the latter."""
@@ -23,6 +25,26 @@ def blocks(symbols: Mapping[str, tuple[str, ...]]) -> list[Block]:
         if named:
             channels.setdefault(named, []).append(channel)
     return [(tuple(of_symbols), named) for named, of_symbols in channels.items()]
+
+
+def interval(
+    wanted: Mapping[str, tuple[str, ...]], since_ns: int, until_ns: int, cause: str
+) -> list[Event]:
+    """Return the gap of everything wanted that is over already, opened and closed."""
+    gaps = [GapOpened(since_ns, *block, cause) for block in blocks(wanted)]
+    return [*gaps, *(GapClosed(gap, until_ns) for gap in gaps)]
+
+
+def is_lost(records: Sequence[Record], frame: bytes | str) -> bool:
+    """Whether nothing of the frame could be read: its one record holds it as a whole.
+
+    A message cut out of a frame is always shorter than the frame: an array surrounds it.
+    """
+    first = records[0]
+    if not (isinstance(first, Unreadable) and first.channel == UNKNOWN):
+        return False
+    whole = frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame
+    return first.raw == whole
 
 
 class Missing(NamedTuple):
@@ -62,6 +84,22 @@ class OpenGaps:
         closed: list[Event] = [GapClosed(gap, now_ns) for gap in self._whole]
         self._whole = []
         return closed
+
+    def subscribed(
+        self,
+        missing: Mapping[str, tuple[str, ...]],
+        unwanted: Mapping[str, tuple[str, ...]],
+        now_ns: int,
+    ) -> list[Event]:
+        """Say what is subscribed now: what was renewed is back, what is missing is a gap."""
+        partial = {Missing(*block): block for block in blocks(missing)}
+        events = [*self.resume(now_ns), Subscribed(missing, unwanted)]
+        events += self.keep(Renewed, (), now_ns)
+        events += self.keep(Missing, partial, now_ns)
+        for key, (channels, symbols) in partial.items():
+            lacking = dict.fromkeys(channels, symbols)
+            events += self.open(key, lacking, now_ns, "partial acknowledgement")
+        return events
 
     def open(
         self, key: Hashable, wanted: Mapping[str, tuple[str, ...]], since_ns: int, cause: str

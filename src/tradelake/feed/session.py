@@ -3,20 +3,11 @@
 The shell that owns the socket reports what happened (``connected``, ``received``, ``pong``,
 ``disconnected``, ``tick``, ``stop``) and carries out the returned events in order. It takes no
 decision of its own, so every decision is here and can be tested without a socket or a clock. Times
-are ns since 1970 UTC, passed in.
-
-::
-
-    IDLE -> GREETING -> AUTHENTICATING -> SUBSCRIBING -> STREAMING
-      ^         |             |                |             |
-      |         v             v                v             v
-      '---------+--------- CLOSING <-----------+-------------'
-    stop: -> STOPPING -> STOPPED         fatal refusal: -> FAILED
+are ns since 1970 UTC, passed in. :class:`tradelake.feed.state.State` shows the states.
 """
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -27,17 +18,14 @@ from tradelake.feed.events import (
     Close,
     Event,
     Fail,
-    GapClosed,
-    GapOpened,
     ReconnectAfter,
     Records,
     Send,
     SendPing,
     Stopped,
-    Subscribed,
     VenueError,
 )
-from tradelake.feed.gaps import Missing, OpenGaps, Renewed, blocks
+from tradelake.feed.gaps import OpenGaps, Renewed, interval, is_lost
 from tradelake.feed.messages import Acknowledgement, Control, ErrorMessage, Success
 from tradelake.feed.negotiation import Negotiation
 from tradelake.feed.policy import SessionPolicy
@@ -53,6 +41,7 @@ from tradelake.feed.refusals import (
     hold_s,
 )
 from tradelake.feed.silence import Silence
+from tradelake.feed.state import ENDED, HANDSHAKE, State
 from tradelake.feed.subscription import (
     Change,
     Credentials,
@@ -65,28 +54,10 @@ from tradelake.feed.subscription import (
 )
 from tradelake.feed.timestamps import SECOND_NS
 from tradelake.market.channels import UNKNOWN
-from tradelake.market.records import Record, Unreadable, channel_of
+from tradelake.market.records import Record, channel_of
 
 ON_THE_WAY_NS: Final = 1_000_000_000
 """What is lost may have been published so long before the last frame that was received."""
-
-
-class State(enum.Enum):
-    """Where a session stands."""
-
-    IDLE = "idle"
-    GREETING = "greeting"
-    AUTHENTICATING = "authenticating"
-    SUBSCRIBING = "subscribing"
-    STREAMING = "streaming"
-    CLOSING = "closing"
-    STOPPING = "stopping"
-    STOPPED = "stopped"
-    FAILED = "failed"
-
-
-_HANDSHAKE: Final = (State.GREETING, State.AUTHENTICATING, State.SUBSCRIBING)
-_ENDED: Final = (State.STOPPED, State.FAILED)
 
 
 class Session:
@@ -157,7 +128,7 @@ class Session:
         events: list[Event] = []
         if records:
             # gaps end before the records that end them: those are the first that are whole again
-            lost = _is_lost(records, frame)
+            lost = is_lost(records, frame)
             events += [] if lost else self._gaps.close(UNKNOWN, now_ns)
             events += self._spoke(records, now_ns)
             events.append(Records(records))
@@ -192,7 +163,7 @@ class Session:
 
     def disconnected(self, reason: str, now_ns: int) -> list[Event]:
         """Report that the connection is gone, or that it could not be made."""
-        if self.state in _ENDED:
+        if self.state in ENDED:
             return []
         stable_ns = self._policy.stable_s * SECOND_NS
         if self.state is State.STREAMING and now_ns - self._since_ns >= stable_ns:
@@ -230,7 +201,7 @@ class Session:
             if in_state_s >= policy.close_timeout_s:
                 return [Abort("the venue did not answer the close")]
             return []
-        if self.state in _HANDSHAKE and in_state_s >= policy.handshake_timeout_s:
+        if self.state in HANDSHAKE and in_state_s >= policy.handshake_timeout_s:
             return self._close(f"no answer while {self.state.value}", now_ns)
         if self.state is not State.STREAMING:
             return []
@@ -263,7 +234,7 @@ class Session:
 
     def stop(self, now_ns: int) -> list[Event]:
         """Ask for the end: close, take what still arrives, then ``Stopped``."""
-        if self.state in (*_ENDED, State.STOPPING):
+        if self.state in (*ENDED, State.STOPPING):
             return []
         if self.state is State.IDLE:
             self._enter(State.STOPPED, now_ns)
@@ -315,15 +286,7 @@ class Session:
             self._silence.start(self._wanted.symbols, now_ns)
             self._streamed = True
         self._asked_ns = now_ns
-        events = self._gaps.resume(now_ns)
-        events.append(Subscribed(missing, self._wanted.unwanted(acknowledged)))
-        partial = {Missing(*block): block for block in blocks(missing)}
-        events += self._gaps.keep(Renewed, (), now_ns)
-        events += self._gaps.keep(Missing, partial, now_ns)
-        for key, (channels, symbols) in partial.items():
-            lacking = dict.fromkeys(channels, symbols)
-            events += self._gaps.open(key, lacking, now_ns, "partial acknowledgement")
-        return events
+        return self._gaps.subscribed(missing, self._wanted.unwanted(acknowledged), now_ns)
 
     def _lacking(self) -> tuple[Pair, ...]:
         return Wanted(self._wanted.missing(self._negotiation.acknowledged)).pairs()
@@ -395,9 +358,7 @@ class Session:
             return []
         if error.code == SLOW_CLIENT:
             since_ns = min(before_ns, now_ns - 1) - ON_THE_WAY_NS
-            named = blocks(self._wanted.symbols)
-            slow = [GapOpened(since_ns, *block, "slow client (407)") for block in named]
-            return [*slow, *(GapClosed(gap, now_ns) for gap in slow)]
+            return interval(self._wanted.symbols, since_ns, now_ns, "slow client (407)")
         if error.code == ALREADY_AUTHENTICATED:
             return []
         if error.code == CONNECTION_LIMIT:
@@ -405,14 +366,14 @@ class Session:
         return self._close(said, now_ns)
 
     def _close(self, reason: str, now_ns: int) -> list[Event]:
-        if self.state in (*_ENDED, State.CLOSING, State.STOPPING, State.IDLE):
+        if self.state in (*ENDED, State.CLOSING, State.STOPPING, State.IDLE):
             return []
         gap = self._interrupt(reason)
         self._enter(State.CLOSING, now_ns)
         return [*gap, Close(reason)]
 
     def _fail(self, message: str, now_ns: int) -> list[Event]:
-        if self.state in (*_ENDED, State.STOPPING):
+        if self.state in (*ENDED, State.STOPPING):
             return []
         gap = self._interrupt(message)
         self._enter(State.FAILED, now_ns)
@@ -427,15 +388,3 @@ class Session:
     def _enter(self, state: State, now_ns: int) -> None:
         self.state = state
         self._since_ns = now_ns
-
-
-def _is_lost(records: list[Record], frame: bytes | str) -> bool:
-    """Whether nothing of the frame could be read: its one record holds it as a whole.
-
-    A message cut out of a frame is always shorter than the frame: an array surrounds it.
-    """
-    first = records[0]
-    if not (isinstance(first, Unreadable) and first.channel == UNKNOWN):
-        return False
-    whole = frame.encode("utf-8", "surrogatepass") if isinstance(frame, str) else frame
-    return first.raw == whole

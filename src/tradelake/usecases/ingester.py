@@ -13,11 +13,12 @@ import msgspec
 
 from tradelake.errors import Transient
 from tradelake.ports import Fence
-from tradelake.usecases.intake import Feed, Intake, run_ingester
+from tradelake.usecases.intake import Feed, Intake
 from tradelake.usecases.keep_books import BookKeeper
 from tradelake.usecases.lead import Candidate
 from tradelake.usecases.publish import Publisher
 from tradelake.usecases.reign import Reign
+from tradelake.usecases.run_ingester import run_ingester
 from tradelake.usecases.tap import Tap
 from tradelake.usecases.watch_universe import UniverseWatch
 

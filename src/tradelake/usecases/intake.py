@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from tradelake.errors import Conflict, Fatal, TradelakeError, Transient
+from tradelake.errors import Conflict, Transient
 from tradelake.feed.events import (
     STOP,
     Event,
@@ -33,9 +33,6 @@ from tradelake.usecases.publish import Publisher
 
 _UNREAD_NS: Final = 1_000_000_000
 """What the venue sent so shortly before may still be in the socket's buffers."""
-
-_LEAVE_S: Final = 1.0
-"""How long it takes at most to leave a spool."""
 
 
 class Feed(Protocol):
@@ -353,79 +350,3 @@ def unended_run(venue: str, durable_ns: int, symbols: tuple[str, ...] = (EVERY_S
     """Return the gap after a run that was killed: what it had in memory is missing, and since."""
     cause = "restart: the run before did not end in order"
     return Gap(venue, durable_ns, OPEN, CHANNELS, symbols, cause)
-
-
-async def run_ingester(
-    feed: Feed,
-    intake: Intake,
-    publisher: Publisher,
-    stop: asyncio.Event,
-    *,
-    drain_timeout_s: float = 20.0,
-) -> None:
-    """Run until ``stop`` is set and nothing is in hand.
-
-    Parameters
-    ----------
-    feed, intake, publisher
-        Wired to each other.
-    stop : asyncio.Event
-        Asks for the end.
-    drain_timeout_s : float
-        How long the stream may refuse what is in hand after the feed ended. What is on the disk
-        by then stays there for the next run.
-
-    Raises
-    ------
-    Fatal
-        The venue or the stream refuses for good, or the stream did not take what was in hand; that
-        interval is in the gap ledger then.
-    """
-    refusal: Fatal | None = None
-    try:
-        async with asyncio.TaskGroup() as group:
-            ending = [group.create_task(publisher.run()), group.create_task(intake.write_gaps())]
-            group.create_task(intake.keep_noting())
-            group.create_task(intake.keep_time())
-            asked = group.create_task(_read_on(publisher, stop))
-            try:
-                await feed.run(intake, stop)
-            except Fatal as error:
-                refusal = error
-            asked.cancel()
-            intake.state = "draining"
-            intake.close()
-            publisher.drain(final=intake.final and refusal is None)
-            _, unfinished = await asyncio.wait(ending, timeout=drain_timeout_s)
-            if unfinished:
-                publisher.leave()
-                _, unfinished = await asyncio.wait(unfinished, timeout=_LEAVE_S)
-            if unfinished:
-                raise Fatal(
-                    f"{intake.status().in_hand} records were not durable"
-                    f" {drain_timeout_s:g} s after the feed ended"
-                )
-    except* TradelakeError as group_error:
-        failure = _first(group_error)
-        # The error itself is raised below; a ledger that fails too must not hide it.
-        with contextlib.suppress(TradelakeError):
-            await intake.give_up(f"stopped: {failure}")
-        raise failure from refusal
-    await intake.end_in_order()
-    intake.state = "stopped"
-    if refusal is not None:
-        raise refusal
-
-
-async def _read_on(publisher: Publisher, stop: asyncio.Event) -> None:
-    """Let a feed that waits for room go on to its end once that is asked for."""
-    await stop.wait()
-    publisher.read_on()
-
-
-def _first(group: BaseExceptionGroup[TradelakeError]) -> TradelakeError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, TradelakeError)
-    return error

@@ -16,8 +16,8 @@ from msgspec.msgpack import Ext
 from tradelake.adapters.alpaca.sdk_stream import Message, SdkStream
 from tradelake.errors import Fatal
 from tradelake.feed.decode import FrameDecoder
-from tradelake.feed.events import STOP, Event, GapClosed, GapOpened, Records, Subscribed, VenueError
-from tradelake.feed.gaps import Missing, OpenGaps, Renewed, blocks
+from tradelake.feed.events import STOP, Event, Records, VenueError
+from tradelake.feed.gaps import OpenGaps, Renewed, interval
 from tradelake.feed.messages import Acknowledgement
 from tradelake.feed.policy import SessionPolicy
 from tradelake.feed.refusals import MALFORMED, SLOW_CLIENT, SYMBOL_LIMIT
@@ -233,16 +233,9 @@ class AlpacaSdkFeed:
         if not self._streaming:
             self._silence.start(self._wanted.symbols, now_ns)
             self._streaming = self._streamed = True
-        events = self._gaps.resume(now_ns)
-        events.append(Subscribed(missing, self._wanted.unwanted(acknowledged)))
-        partial = {Missing(*block): block for block in blocks(missing)}
-        events += self._gaps.keep(Renewed, (), now_ns)
-        events += self._gaps.keep(Missing, partial, now_ns)
-        for key, (channels, symbols) in partial.items():
-            lacking = dict.fromkeys(channels, symbols)
-            events += self._gaps.open(key, lacking, now_ns, "partial acknowledgement")
         self._asked_ns = now_ns
-        self._tell(events)
+        unwanted = self._wanted.unwanted(acknowledged)
+        self._tell(self._gaps.subscribed(missing, unwanted, now_ns))
 
     async def _attend(self) -> None:
         while True:
@@ -290,9 +283,7 @@ class AlpacaSdkFeed:
             self._tell(self._gaps.interrupt(self._wanted.symbols, self._heard_ns, cause))
 
     def _interval(self, since_ns: int, cause: str) -> None:
-        now_ns = self._clock.now_ns()
-        gaps = [GapOpened(since_ns, *block, cause) for block in blocks(self._wanted.symbols)]
-        self._tell([*gaps, *(GapClosed(gap, now_ns) for gap in gaps)])
+        self._tell(interval(self._wanted.symbols, since_ns, self._clock.now_ns(), cause))
 
     def _tell(self, events: list[Event]) -> None:
         if self._intake is not None:
