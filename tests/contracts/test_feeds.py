@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from tests.exchange.conftest import Server
-from tests.ingest.fakes import SystemTime
+from tests.ingest.fakes import Ledger, Stream, SystemTime, no_wait
 from tradelake.adapters.alpaca.socket import AlpacaFeed
 from tradelake.errors import Fatal
 from tradelake.exchange.options import ExchangeOptions, SyntheticOptions
@@ -27,6 +27,11 @@ from tradelake.feed.session import Session
 from tradelake.feed.subscription import Change, Credentials, Subscription
 from tradelake.market.channels import CHANNELS
 from tradelake.market.records import BookUpdate, Record, channel_of
+from tradelake.ports import OPEN
+from tradelake.usecases.ingest import Batcher, BatchLimits
+from tradelake.usecases.intake import Intake
+from tradelake.usecases.publish import Publisher
+from tradelake.usecases.run_ingester import run_ingester
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # alpaca-py imports websockets.legacy
@@ -247,6 +252,43 @@ def test_feed_fails_with_the_reason_when_the_credentials_are_wrong(exchange, fee
 
     with pytest.raises(Fatal, match="402 auth failed: authentication failed"):
         asyncio.run(scenario())
+
+
+class FullIntake(Intake):
+    """Says when a feed waits for room."""
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*parts)
+        self.waited_for = asyncio.Event()
+
+    async def room(self) -> None:
+        self.waited_for.set()
+        await super().room()
+
+
+def test_run_ends_soon_and_ledgers_what_it_holds_when_it_is_full_and_asked_to_stop(exchange, feed):
+    server = exchange(speed=60.0)
+
+    async def scenario() -> None:
+        stream, ledger, clock, stop = Stream(), Ledger(), SystemTime(), asyncio.Event()
+        stream.open.clear()
+        batcher = Batcher("us", 1, 2, BatchLimits(max_in_hand=20))
+        publisher = Publisher(batcher, stream, clock, no_wait, buckets=2)
+        intake = FullIntake("us", 1, batcher, publisher, ledger, clock, no_wait)
+        source = feed(server.stream, close_timeout_s=0.5)
+        running = asyncio.create_task(
+            run_ingester(source, intake, publisher, stop, drain_timeout_s=0.5)
+        )
+        async with asyncio.timeout(20):
+            await intake.waited_for.wait()
+            oldest_ns = batcher.oldest_ns()
+        stop.set()
+        async with asyncio.timeout(5):
+            with pytest.raises(Fatal, match="records were not durable"):
+                await running
+        assert (ledger.written[-1].opened_ns, ledger.written[-1].closed_ns) == (oldest_ns, OPEN)
+
+    asyncio.run(scenario())
 
 
 def test_feed_records_the_gap_and_goes_on_when_the_connection_is_cut(exchange, feed):
