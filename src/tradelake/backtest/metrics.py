@@ -17,11 +17,13 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
 import numpy as np
 
+from tradelake.backtest import curve as cells
 from tradelake.backtest.result import BacktestResult
 from tradelake.errors import InvalidData
 from tradelake.market.arrays import FloatArray
@@ -101,24 +103,79 @@ def summarise(result: BacktestResult, *, periods: float | None = None) -> Metric
         Rule ``return``: a return is not finite, for instance after a short lost more than
         everything.
     """
-    yearly = periods_per_year(result.timeframe) if periods is None else periods
-    returns = _checked(result.returns())
-    total = float(result.equity[-1] / result.cash - 1.0)
+    from tradelake.backtest import measures  # compiled: loaded by those who summarise only
+
+    curve = cells.start(result.cash)
+    measures.follow(curve, result.equity)
+    curve[cells.HELD] = np.count_nonzero(result.positions)
     closed = ~result.trades.is_open
-    wins = (result.trades.pnl - result.trades.fees)[closed] > 0.0
-    root, mean, deviation = math.sqrt(yearly), float(returns.mean()), _deviation(returns)
+    return from_curve(
+        curve,
+        result.returns,
+        cash=result.cash,
+        fees=result.fees,
+        notional=result.notional,
+        trades=int(np.count_nonzero(closed)),
+        wins=int(np.count_nonzero((result.trades.pnl > result.trades.fees) & closed)),
+        elapsed_ns=result.end_ns - result.start_ns,
+        periods=periods_per_year(result.timeframe) if periods is None else periods,
+    )
+
+
+def from_curve(
+    curve: FloatArray,
+    returns: Callable[[], FloatArray],
+    *,
+    cash: float,
+    fees: float,
+    notional: float,
+    trades: int,
+    wins: int,
+    elapsed_ns: int,
+    periods: float,
+) -> Metrics:
+    """Return the metrics of an equity curve of which there are only sums.
+
+    Parameters
+    ----------
+    curve : FloatArray
+        Cells of :mod:`tradelake.backtest.curve`, at least one bar.
+    returns : callable
+        Gives the curve's returns; asked only where the sums do not say enough (a return is not
+        finite; or their mean is so large against their deviation that it cancels).
+    cash, fees, notional : float
+        Start and sums, quote units.
+    trades, wins : int
+        Closed round trips, and those with a profit after fees.
+    elapsed_ns : int
+        From the first bar's open to the last bar's close.
+    periods : float
+        Returns a year.
+
+    Raises
+    ------
+    InvalidData
+        Rule ``return``, as :func:`summarise`.
+    """
+    total, size = float(curve[cells.TOTAL]), int(curve[cells.BARS])
+    if not math.isfinite(total):
+        _checked(returns())
+    root, mean = math.sqrt(periods), total / size
+    deviation = _deviation(total, float(curve[cells.SQUARES]), size, returns)
+    whole = float(curve[cells.BEFORE]) / cash - 1.0
+    worst = min(float(curve[cells.WORST]), float(curve[cells.LOWEST] / curve[cells.PEAK]))
     return Metrics(
-        total_return=total,
-        cagr=cagr(total, result.end_ns - result.start_ns),
+        total_return=whole,
+        cagr=cagr(whole, elapsed_ns),
         volatility=deviation * root,
         sharpe=_ratio(mean, deviation) * root,
-        sortino=_ratio(mean, _downside(returns)) * root,
-        max_drawdown=drawdown(result.equity, result.cash),
-        turnover=_ratio(result.notional, float(result.equity.mean())),
-        fees=result.fees,
-        trades=int(closed.sum()),
-        win_rate=float(wins.mean()) if wins.size else math.nan,
-        exposure=float(np.count_nonzero(result.positions)) / len(result.positions),
+        sortino=_ratio(mean, math.sqrt(float(curve[cells.BELOW]) / size)) * root,
+        max_drawdown=worst - 1.0,
+        turnover=_ratio(notional, float(curve[cells.MONEY]) / size),
+        fees=fees,
+        trades=trades,
+        win_rate=wins / trades if trades else math.nan,
+        exposure=float(curve[cells.HELD]) / size,
     )
 
 
@@ -140,7 +197,7 @@ def cagr(total_return: float, elapsed_ns: int) -> float:
 
 def volatility(returns: FloatArray, periods: float) -> float:
     """Sample standard deviation (divisor n - 1) times the root of ``periods`` a year."""
-    return _deviation(_checked(returns)) * math.sqrt(periods)
+    return _moments(returns)[1] * math.sqrt(periods)
 
 
 def sharpe(returns: FloatArray, periods: float) -> float:
@@ -148,23 +205,19 @@ def sharpe(returns: FloatArray, periods: float) -> float:
 
     NaN for flat returns.
     """
-    checked = _checked(returns)
-    if checked.size < 2:
-        return math.nan
-    return _ratio(float(checked.mean()), _deviation(checked)) * math.sqrt(periods)
+    mean, deviation, _ = _moments(returns)
+    return _ratio(mean, deviation) * math.sqrt(periods)
 
 
 def downside_risk(returns: FloatArray, periods: float) -> float:
     """Root mean square of the returns below 0 over all n returns, annualised; see [2]_."""
-    return _downside(_checked(returns)) * math.sqrt(periods)
+    return _moments(returns)[2] * math.sqrt(periods)
 
 
 def sortino(returns: FloatArray, periods: float) -> float:
     """Annualised mean over annualised downside risk; see [2]_. NaN where no return is below 0."""
-    checked = _checked(returns)
-    if checked.size == 0:
-        return math.nan
-    return _ratio(float(checked.mean()), _downside(checked)) * math.sqrt(periods)
+    mean, _, downside = _moments(returns)
+    return _ratio(mean, downside) * math.sqrt(periods)
 
 
 def max_drawdown(returns: FloatArray) -> float:
@@ -226,20 +279,36 @@ def _checked(returns: FloatArray) -> FloatArray:
     return returns
 
 
-def _deviation(returns: FloatArray) -> float:
-    """Sample standard deviation; exactly 0 for equal returns, NaN for fewer than two."""
-    if returns.size < 2:
+def _moments(returns: FloatArray) -> tuple[float, float, float]:
+    """Mean, sample deviation and root mean square of what is below 0; NaN where undefined."""
+    if returns.size == 0:
+        return math.nan, math.nan, math.nan
+
+    from tradelake.backtest import measures  # compiled: loaded by those who ask only
+
+    total, squares, below = measures.moments(np.ascontiguousarray(returns, dtype=np.float64))
+    if not math.isfinite(total):
+        _checked(returns)
+    size = returns.size
+    deviation = _deviation(total, squares, size, lambda: returns)
+    return total / size, deviation, math.sqrt(below / size)
+
+
+def _deviation(total: float, squares: float, size: int, returns: Callable[[], FloatArray]) -> float:
+    """Sample standard deviation; exactly 0 for equal returns, NaN for fewer than two.
+
+    From the sums, unless more than half of the squares is the mean's: then in two passes.
+    """
+    if size < 2:
         return math.nan
-    if returns.min() == returns.max():
+    apart = squares - total * total / size
+    if apart >= 0.5 * squares:
+        return math.sqrt(apart / (size - 1))
+    given = returns()
+    if given.min() == given.max():
         return 0.0
-    apart = returns - returns.mean()
-    return math.sqrt(float(apart @ apart) / (returns.size - 1))
-
-
-def _downside(returns: FloatArray) -> float:
-    """Root mean square of the returns below 0 over all of them; NaN for none."""
-    below = np.minimum(returns, 0.0)
-    return math.sqrt(float(below @ below) / returns.size) if returns.size else math.nan
+    distances = given - given.mean()
+    return math.sqrt(float(distances @ distances) / (size - 1))
 
 
 def _ratio(numerator: float, denominator: float) -> float:
