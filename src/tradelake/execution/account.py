@@ -1,0 +1,212 @@
+"""The account in integers: values, fees and the booking of fills (M1 to M6, C4). Compiled."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from tradelake.execution.compiled import compiled
+from tradelake.execution.layout import CASH_UNITS
+from tradelake.execution.state import DAY_NS, DAYS, TIER_DAYS, State
+from tradelake.execution.terms import Terms
+
+WHOLE: Final = 1.0 + 1e-12
+"""2 / 1e-9 is 1999999999.9999998 in floats; such a quotient still counts as whole."""
+
+
+@compiled
+def value_of(quantity: int, unit: float, price: float) -> int:
+    """Return what units are worth at a price, cash units (M2)."""
+    return np.int64(np.rint(quantity * unit * price * CASH_UNITS))
+
+
+@compiled
+def units_of(amount: float, unit: float, increment: int) -> int:
+    """Return base units as whole units, rounded down to the increment (O1)."""
+    quantity = np.int64(np.floor(amount / unit * WHOLE))
+    return quantity - quantity % increment if increment > 1 else quantity
+
+
+@compiled
+def price_of(quantity: int, unit: float, price: float, rate: float) -> int:
+    """Return what buying costs in cash when a fee of ``rate`` is paid on top."""
+    value = value_of(quantity, unit, price)
+    return value + np.int64(np.rint(value * rate))
+
+
+@compiled
+def affordable(budget: int, unit: float, price: float, increment: int, rate: float) -> int:
+    """Return the largest multiple of the increment that costs no more than the budget."""
+    if budget <= 0:
+        return 0
+    step = max(increment, 1)
+    steps = np.int64(np.floor(budget / CASH_UNITS / (1.0 + rate) / price / unit)) // step
+    width = 1
+    while steps > 0 and price_of(steps * step, unit, price, rate) > budget:
+        steps, width = max(steps - width, 0), 2 * width
+    width = 1
+    while price_of((steps + width) * step, unit, price, rate) <= budget:
+        steps, width = steps + width, 2 * width
+    while width > 0:
+        if price_of((steps + width) * step, unit, price, rate) <= budget:
+            steps += width
+        width //= 2
+    return steps * step
+
+
+@compiled
+def grossed_up(quantity: int, rate: float) -> int:
+    """Return the smallest order of which so many units are left after a fee in base."""
+    ordered = np.int64(np.ceil(quantity / (1.0 - rate)))
+    while ordered - np.int64(np.rint(ordered * rate)) < quantity:
+        ordered += 1
+    while ordered > 1 and ordered - 1 - np.int64(np.rint((ordered - 1) * rate)) >= quantity:
+        ordered -= 1
+    return ordered
+
+
+@compiled
+def equity_at(state: State, symbol: int, price: float) -> float:
+    """Return the equity, quote units, with one symbol at a price of its own (M6)."""
+    equity = state.account[0].cash / CASH_UNITS
+    for other in range(state.positions.shape[0]):
+        position = state.positions[other]
+        if position.quantity != 0:
+            at = price if other == symbol else position.price
+            equity += position.quantity * position.unit * at
+    return equity
+
+
+@compiled
+def set_day(state: State, terms: Terms, day: int) -> None:
+    """Make the fee tier that of a UTC day: by the notional of the 30 days before it (C4)."""
+    counters, notional = state.counters[0], state.notional
+    if day <= counters.day:
+        return
+    first = max(counters.day + 1, day - DAYS + 1) if counters.day >= 0 else day - DAYS + 1
+    for empty in range(first, day + 1):
+        notional[empty % DAYS] = 0
+    counters.day = day
+    total = np.int64(0)
+    for before in range(day - TIER_DAYS, day):
+        total += notional[before % DAYS]
+    tiers, at = terms.tiers, day * DAY_NS
+    counters.maker, counters.taker = 0.0, 0.0
+    valid = tiers[0, 0] if tiers.shape[0] else 0.0
+    for row in range(tiers.shape[0]):
+        if tiers[row, 0] <= at:
+            valid = tiers[row, 0]
+    chosen = False
+    for row in range(tiers.shape[0]):
+        if tiers[row, 0] == valid and (not chosen or tiers[row, 1] <= total):
+            counters.maker, counters.taker = tiers[row, 2], tiers[row, 3]
+            chosen = True
+
+
+@compiled
+def rate_at(state: State, terms: Terms, ts_ns: int, maker: bool) -> float:
+    """Return the fee's fraction of a fill at an instant."""
+    set_day(state, terms, ts_ns // DAY_NS)
+    counters = state.counters[0]
+    return counters.maker if maker else counters.taker
+
+
+@compiled
+def to_flat(state: State, terms: Terms, symbol: int, side: int, rate: float) -> int:
+    """Return how many units of an order of that side close what is held; 0 on the same side."""
+    held = state.positions[symbol].quantity
+    if held * side >= 0:
+        return 0
+    if side > 0 and not terms.fee_in_quote:
+        return grossed_up(-held, rate)
+    return abs(held)
+
+
+@compiled
+def book(
+    state: State,
+    terms: Terms,
+    order: int,
+    side: int,
+    quantity: int,
+    price: float,
+    maker: bool,
+    ts_ns: int,
+) -> int:
+    """Book a fill, as two where it crosses flat (M5); return the units received, or given."""
+    rate = rate_at(state, terms, ts_ns, maker)
+    closing = to_flat(state, terms, state.orders[order].symbol, side, rate)
+    if 0 < closing < quantity:
+        moved = _book_one(state, terms, order, side, closing, price, maker, ts_ns, rate)
+        quantity -= closing
+        return moved + _book_one(state, terms, order, side, quantity, price, maker, ts_ns, rate)
+    return _book_one(state, terms, order, side, quantity, price, maker, ts_ns, rate)
+
+
+@compiled
+def _book_one(
+    state: State,
+    terms: Terms,
+    order: int,
+    side: int,
+    quantity: int,
+    price: float,
+    maker: bool,
+    ts_ns: int,
+    rate: float,
+) -> int:
+    """Book a fill that stays on one side of flat."""
+    row, account, counters = state.orders[order], state.account[0], state.counters[0]
+    position = state.positions[row.symbol]
+    value = value_of(quantity, position.unit, price)
+    in_base = side > 0 and not terms.fee_in_quote
+    fee = np.int64(np.rint(quantity * rate)) if in_base else np.int64(np.rint(value * rate))
+    fee_value = value_of(fee, position.unit, price) if in_base else fee
+    moved = quantity - fee if in_base else quantity
+    paid = value if in_base else value + side * fee
+    realised = _move(state, row.symbol, side, moved, paid)
+    if in_base:
+        position.fees_base += fee
+    else:
+        account.fees_cash += fee
+    account.cash -= side * paid
+    account.fees_value += fee_value
+    account.turnover += value
+    account.fills += 1
+    position.turnover += value
+    state.notional[counters.day % DAYS] += value
+    row.filled += quantity
+    row.value += value
+    row.fills += 1
+    fill = state.fills[counters.fills]
+    fill.order, fill.symbol, fill.side = order, row.symbol, side
+    fill.maker, fill.event, fill.ts_ns = maker, counters.event, ts_ns
+    fill.quantity, fill.value, fill.fee = quantity, value, fee
+    fill.fee_in_base, fill.fee_value = in_base, fee_value
+    fill.realised, fill.price = realised, price
+    counters.fills += 1
+    counters.changes += 1
+    counters.stale = 1
+    return moved
+
+
+@compiled
+def _move(state: State, symbol: int, side: int, moved: int, paid: int) -> int:
+    """Move a position by units for which cash was paid (got, of a sell); return what it realised.
+
+    Going away from flat adds to the cost; towards it removes the share that leaves (M5).
+    """
+    position = state.positions[symbol]
+    held = position.quantity
+    position.quantity = held + side * moved
+    if held * side >= 0:
+        position.cost += side * paid
+        return 0
+    removed = position.cost
+    if position.quantity != 0:
+        removed = np.int64(np.rint(np.float64(position.cost) * moved / abs(held)))
+    position.cost -= removed
+    realised = -side * paid - removed
+    position.realised += realised
+    return realised
