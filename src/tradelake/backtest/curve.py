@@ -1,4 +1,4 @@
-"""The cells in which the sums of an equity curve are kept; made by ``measures``, read by ``metrics``.
+"""The cells with the sums of an equity curve, made by ``measures`` and read by ``metrics``.
 
 An array and not an object because compiled code writes it; here and not there because reading it
 needs no compiler.

@@ -1,0 +1,138 @@
+"""Compiled signals: what a strategy of the library says, block by block and without a curve.
+
+A strategy names its kernel by a dotted name (``kernel``, for instance
+``"tradelake.backtest.kernels:SMA_CROSS"``), so that it needs no compiler itself. A kernel gives bit
+for bit the targets of the strategy's ``signals``; what many combinations of parameters share
+(running sums of the closes) is computed once for all of them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+
+from tradelake.errors import ConfigError
+from tradelake.execution.compiled import compiled
+from tradelake.market.arrays import BarArrays, FloatArray
+
+Columns: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
+"""Open, high, low, close and volume, each of shape (n,)."""
+Fill: TypeAlias = Callable[
+    [Columns, FloatArray, FloatArray, FloatArray, int, int, FloatArray], None
+]
+
+TIE: Final = 1e-9
+"""Averages closer than this fraction of the price are equal, as in the library."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """How a strategy's targets are computed.
+
+    Parameters
+    ----------
+    parameters : tuple of str
+        The strategy's parameters in the order in which ``fill`` reads them.
+    shared : callable
+        Columns to what all combinations share, shape (k, n).
+    state : int
+        Cells that a combination carries from block to block, 0 before the first.
+    fill : callable
+        ``fill(columns, shared, parameters, state, first, last, targets)``, compiled: writes the
+        targets decided at the closes of bars ``first`` to ``last - 1`` to ``targets[0]`` and on.
+        Blocks come in order, from bar 0 on; nothing from ``last`` on may be read.
+    """
+
+    parameters: tuple[str, ...]
+    shared: Callable[[Columns], FloatArray]
+    state: int
+    fill: Fill
+
+    def values(self, given: Mapping[str, int | float]) -> FloatArray:
+        """Return a combination's parameters as ``fill`` reads them."""
+        return np.array([given[name] for name in self.parameters], dtype=np.float64)
+
+
+def kernel_of(name: str) -> Kernel:
+    """Return the kernel with a dotted name, ``module:ATTRIBUTE``.
+
+    Raises
+    ------
+    ConfigError
+        There is no such kernel.
+    """
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except (ImportError, ValueError):
+        found = None
+    if not isinstance(found, Kernel):
+        raise ConfigError(f"kernel: expected module:NAME of a kernel; found {name!r}")
+    return found
+
+
+def columns_of(bars: BarArrays) -> Columns:
+    """Return the columns that kernels read."""
+    return bars.open, bars.high, bars.low, bars.close, bars.volume
+
+
+@compiled
+def _running_close(columns: Columns) -> FloatArray:
+    """Running sums of the closes less the first: those of ``features.rolling.rolling_mean``."""
+    close = columns[3]
+    sums, total = np.empty((1, close.shape[0])), 0.0
+    for row in range(close.shape[0]):
+        total += close[row] - close[0]
+        sums[0, row] = total
+    return sums
+
+
+@compiled
+def _mean(
+    total: FloatArray, origin: float, window: int, first: int, last: int, out: FloatArray
+) -> None:
+    """Rolling means of rows ``first`` to ``last - 1`` from running sums; NaN before the first."""
+    ready = min(max(window, first), last)
+    out[: max(0, min(window - 1, last) - first)] = np.nan
+    if first < window <= last:
+        out[window - 1 - first] = total[window - 1] / window + origin
+    new, old = total[ready:last], total[ready - window : last - window]
+    rest = out[ready - first : last - first]
+    for row in range(new.shape[0]):
+        rest[row] = (new[row] - old[row]) / window + origin
+
+
+@compiled
+def _sma_cross(
+    columns: Columns,
+    shared: FloatArray,
+    parameters: FloatArray,
+    state: FloatArray,
+    first: int,
+    last: int,
+    targets: FloatArray,
+) -> None:
+    """Cells of ``state``: the side (1 up, -1 down, 0 unknown) and the target."""
+    origin, size = columns[3][0], last - first
+    slow_mean, side = np.empty(size), np.empty(size, np.int8)
+    _mean(shared[0], origin, int(parameters[0]), first, last, targets)
+    _mean(shared[0], origin, int(parameters[1]), first, last, slow_mean)
+    for row in range(size):
+        slow = slow_mean[row]
+        gap, tie = targets[row] - slow, slow * TIE
+        side[row] = np.int8(gap > tie) - np.int8(gap < -tie)
+    now, target = int(state[0]), state[1]
+    for row in range(size):
+        if side[row] != now and side[row] != 0:
+            if now != 0:
+                target = 1.0 if side[row] > 0 else parameters[2]
+            now = int(side[row])
+        targets[row] = target
+    state[0], state[1] = now, target
+
+
+SMA_CROSS: Final = Kernel(("fast", "slow", "below"), _running_close, 2, _sma_cross)
