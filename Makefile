@@ -9,7 +9,7 @@ export CDK_DISABLE_CLI_TELEMETRY := 1
 export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 20
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all faults check bench bench-stream bench-stream-server bench-stages bench-way bench-scale synth docs lock clean
+.PHONY: help install demo test test-all faults check bench bench-stream bench-stream-server bench-stages bench-way bench-scale bench-engine synth docs lock clean
 
 help:  ## what there is to make
 	@awk 'BEGIN{FS=":.*## "} /^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,7 +47,7 @@ check: $(STAMP)  ## ruff, mypy strict, import rules, dependencies
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/deptry .
 
-bench: bench-stream-server bench-stream bench-stages bench-way bench-scale  ## the benchmarks; each prints its figures, and one JSON object as last line
+bench: bench-stream-server bench-stream bench-stages bench-way bench-scale bench-engine  ## the benchmarks; each prints its figures, and one JSON object as last line
 
 bench-stream: $(STAMP)  ## codec, clients, socket -> durable and tap; BENCH_ARGS="--seconds 60 --soak-s 600"
 	@$(BIN)/python -m bench.stream $(BENCH_ARGS)
@@ -60,6 +60,9 @@ bench-way: $(STAMP)  ## receipt -> durable -> clean -> bar -> lake on the embedd
 
 bench-scale: $(STAMP)  ## validate and aggregate over 1, 2, 4 and 8 shards
 	@$(BIN)/python -m bench.scale $(BENCH_ARGS)
+
+bench-engine: $(STAMP)  ## the backtest engine's work units beside their physical floor
+	@$(BIN)/python -m bench.engine $(BENCH_ARGS)
 
 bench-stream-server: $(STAMP)
 	@$(BIN)/python bench/stream_server.py
