@@ -1,0 +1,384 @@
+"""What an instrument's orders must look like, by date: increments, minima, halts, new names.
+
+An :class:`InstrumentHistory` comes from the lake's table ``instruments`` or is written by hand; a
+run takes from it the INSTRUMENT rows of its symbols (rules M1, I1, I2). Decimals are exact: they
+are read as the venue wrote them, and become whole counts of a power of ten.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
+from fractions import Fraction
+from itertools import groupby, pairwise
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from tradelake.errors import ConfigError, InvalidData
+from tradelake.execution.layout import CASH_UNITS, NONE
+from tradelake.execution.terms import INSTRUMENT, Trading
+from tradelake.execution.validation import number, whole
+from tradelake.market.records import Instrument
+
+Rows: TypeAlias = npt.NDArray[Any]
+"""A structured array: one record a row."""
+
+DEFAULT_INCREMENT: Final = Decimal("1e-9")
+FINEST_EXPONENT: Final = -9
+LARGEST_HOLDING: Final = 100_000_000_000
+"""Quote units whose worth of an instrument is counted in 62 bits (M1)."""
+_MOST_UNITS: Final = 1 << 62
+_COARSEST_EXPONENT: Final = 9
+_DECIMALS: Final = ("min_order_size", "min_trade_increment", "price_increment")
+
+
+@dataclass(frozen=True, slots=True)
+class MinimumNotional:
+    """Smallest notional of an order from an instant on, quote units."""
+
+    valid_from_ns: int
+    notional: float
+
+    def __post_init__(self) -> None:
+        whole("minimum_notional.valid_from_ns", self.valid_from_ns)
+        number("minimum_notional.notional", self.notional, 0.0, 9e10)
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentTerms:
+    """What holds for one symbol from ``from_ns`` on.
+
+    Parameters
+    ----------
+    from_ns : int
+        ns since 1970 UTC.
+    min_order_size, min_trade_increment, price_increment : Decimal or None
+        Base units, base units, quote units; None where the venue says nothing.
+    trading : Trading
+        What the venue does with it.
+    renamed_to : str
+        The symbol that carries on from here; empty for none.
+    """
+
+    from_ns: int
+    min_order_size: Decimal | None = None
+    min_trade_increment: Decimal | None = None
+    price_increment: Decimal | None = None
+    trading: Trading = Trading.OPEN
+    renamed_to: str = ""
+
+    def __post_init__(self) -> None:
+        whole("instrument.from_ns", self.from_ns)
+        for name in _DECIMALS:
+            value = getattr(self, name)
+            valid = value is None or (
+                isinstance(value, Decimal) and value.is_finite() and value >= 0
+            )
+            if not valid:
+                raise ConfigError(
+                    f"instrument.{name}: expected None or a Decimal of 0 or more; found {value!r}"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class InstrumentHistory:
+    """What is known of instruments, by symbol and date.
+
+    Before the first date of a symbol its first terms are taken to have held, and it to have been
+    open; of a symbol without any, increments of 1e-9 and neither tick nor minimum are assumed.
+
+    Parameters
+    ----------
+    terms : mapping of str to tuple of InstrumentTerms
+        By rising ``from_ns``.
+
+    Raises
+    ------
+    ConfigError
+        Dates of a symbol do not rise.
+    """
+
+    terms: Mapping[str, tuple[InstrumentTerms, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+
+    def __post_init__(self) -> None:
+        for symbol, dated in self.terms.items():
+            dates = [one.from_ns for one in dated]
+            if not dates or any(b <= a for a, b in pairwise(dates)):
+                raise ConfigError(
+                    f"instruments of {symbol}: expected rising from_ns; found {dates}"
+                )
+
+    @classmethod
+    def of(
+        cls,
+        symbol: str,
+        *,
+        min_order_size: str = "",
+        min_trade_increment: str = "",
+        price_increment: str = "",
+    ) -> InstrumentHistory:
+        """Return the history of one symbol whose terms, decimals as text, never change.
+
+        >>> history = InstrumentHistory.of("BTC/USD", price_increment="0.5")
+        >>> history.rows(["BTC/USD"], [60000.0])["tick"].tolist()
+        [0.5]
+        """
+        record = Instrument(
+            symbol, 0, 0, "listed", "active", True,
+            min_order_size, min_trade_increment, price_increment,
+        )  # fmt: skip
+        return cls.from_records([record])
+
+    @classmethod
+    def from_records(cls, records: Iterable[Instrument]) -> InstrumentHistory:
+        """Return what records of the table ``instruments`` say, in any order.
+
+        A record carries all that the venue says then; a text that is empty leaves the term as it
+        was. Of several records of one symbol and instant all count, in their order.
+
+        Raises
+        ------
+        InvalidData
+            Rule ``decimal``: a term is not a decimal of 0 or more, or an increment of 0; rule
+            ``renamed_to``: a rename without a new symbol, or a new symbol without a rename; rule
+            ``instrument_event``: an unknown event; rule ``negative_time``. Each names the record.
+        """
+        ordered = sorted(records, key=lambda record: (record.symbol, record.ts_event))
+        terms = {}
+        for symbol, of_symbol in groupby(ordered, key=lambda record: record.symbol):
+            dated: list[InstrumentTerms] = []
+            for record in of_symbol:
+                following = _terms(record, dated[-1] if dated else None)
+                if dated and dated[-1].from_ns == following.from_ns:
+                    dated.pop()
+                dated.append(following)
+            terms[symbol] = tuple(dated)
+        return cls(MappingProxyType(terms))
+
+    def with_symbol(self, symbol: str, *dated: InstrumentTerms) -> InstrumentHistory:
+        """Return the history with ``symbol`` as given, for those who write it by hand."""
+        return InstrumentHistory(MappingProxyType({**self.terms, symbol: tuple(dated)}))
+
+    def unknown(self, symbols: Iterable[str]) -> tuple[str, ...]:
+        """Return those of the symbols of which nothing is known, in their order."""
+        return tuple(symbol for symbol in symbols if symbol not in self.terms)
+
+    def rows(
+        self,
+        symbols: Sequence[str],
+        first_prices: Sequence[float],
+        *,
+        minimum_notional: Sequence[MinimumNotional] = (),
+        enforce: bool = True,
+        until_ns: int | None = None,
+    ) -> Rows:
+        """Return INSTRUMENT rows, sorted by symbol and instant; the first of a symbol is from 0.
+
+        Parameters
+        ----------
+        symbols : sequence of str
+            Of the run: a row's ``symbol`` counts them from 0.
+        first_prices : sequence of float
+            First price of each, quote units; it decides the quantity unit (M1).
+        minimum_notional : sequence of MinimumNotional
+            By rising date.
+        enforce : bool
+            False leaves increments, ticks and minima out.
+        until_ns : int or None
+            The run's end: what changes from then on is left out.
+
+        Raises
+        ------
+        ConfigError
+            As many prices as symbols, none twice, are needed; a symbol is renamed within the run
+            to one that is not among its symbols, or to one with another quantity unit.
+        InvalidData
+            Rule ``price``: a first price is not a finite positive number.
+        """
+        if len(first_prices) != len(symbols) or len(set(symbols)) != len(symbols):
+            raise ConfigError(
+                "instruments: expected symbols without repetition and one price for each; "
+                f"found {list(symbols)} and {len(first_prices)} prices"
+            )
+        for symbol, price in zip(symbols, first_prices, strict=True):
+            if not (math.isfinite(price) and price > 0.0):
+                raise InvalidData("price", f"first of {symbol}: expected above 0; found {price}")
+        places = {symbol: place for place, symbol in enumerate(symbols)}
+        units = self._units(symbols, first_prices, enforce=enforce, until_ns=until_ns)
+        minima = tuple(minimum_notional) if enforce else ()
+        rows = [
+            (places[symbol], *_row(one, units[symbol], minima, places, enforce=enforce))
+            for symbol in symbols
+            for one in _cut(self._from_start(symbol, until_ns), minima, until_ns)
+        ]
+        return np.array(rows, dtype=INSTRUMENT)
+
+    def _from_start(self, symbol: str, until_ns: int | None) -> tuple[InstrumentTerms, ...]:
+        dated = self.terms.get(symbol, (InstrumentTerms(0),))
+        if dated[0].from_ns > 0:
+            before = replace(dated[0], from_ns=0, trading=Trading.OPEN, renamed_to="")
+            dated = (before, *dated)
+        return tuple(one for one in dated if until_ns is None or one.from_ns < max(until_ns, 1))
+
+    def _units(
+        self,
+        symbols: Sequence[str],
+        first_prices: Sequence[float],
+        *,
+        enforce: bool,
+        until_ns: int | None,
+    ) -> dict[str, int]:
+        """Return each symbol's quantity unit as a power of ten; one for names that are joined."""
+        exponents = {}
+        following = []
+        for symbol, price in zip(symbols, first_prices, strict=True):
+            dated = self._from_start(symbol, until_ns)
+            exponents[symbol] = unit_exponent(_increments(dated) if enforce else (), price)
+            following += [(symbol, one.renamed_to) for one in dated if one.renamed_to]
+        for symbol, new in following:
+            if new not in exponents:
+                raise ConfigError(
+                    f"symbols: {symbol} is renamed to {new} within the run; "
+                    f"expected {new} among the symbols; found {list(symbols)}"
+                )
+        for _ in following:
+            for symbol, new in following:
+                exponents[symbol] = exponents[new] = max(exponents[symbol], exponents[new])
+        return exponents
+
+
+def unit_exponent(increments: Iterable[Decimal], first_price: float) -> int:
+    """Return the power of ten that one unit of quantity is (M1).
+
+    1e-9, or finer where an increment is, or the smallest larger one in which
+    :data:`LARGEST_HOLDING` at the price counts fewer than 2**62 units.
+
+    >>> unit_exponent([Decimal("1e-9")], 60_000.0), unit_exponent([Decimal("1e-9")], 0.1)
+    (-9, -7)
+    """
+    finest = min((_exponent(one) for one in increments if one), default=FINEST_EXPONENT)
+    exponent = min(finest, FINEST_EXPONENT)
+    holding = Fraction(LARGEST_HOLDING) / Fraction(first_price)
+    while holding / Fraction(10) ** exponent >= _MOST_UNITS and exponent < _COARSEST_EXPONENT:
+        exponent += 1
+    return exponent
+
+
+def _exponent(value: Decimal) -> int:
+    exponent = value.normalize().as_tuple().exponent
+    assert isinstance(exponent, int)
+    return exponent
+
+
+def _increments(dated: Iterable[InstrumentTerms]) -> list[Decimal]:
+    return [one.min_trade_increment or DEFAULT_INCREMENT for one in dated]
+
+
+def _cut(
+    dated: Sequence[InstrumentTerms], minima: Sequence[MinimumNotional], until_ns: int | None
+) -> list[InstrumentTerms]:
+    """Return the terms, with one more wherever the smallest notional changes."""
+    dates = {one.from_ns for one in dated}
+    for minimum in minima:
+        if until_ns is None or minimum.valid_from_ns < until_ns:
+            dates.add(minimum.valid_from_ns)
+    cut = []
+    for date in sorted(dates):
+        holds = [one for one in dated if one.from_ns <= date][-1]
+        cut.append(replace(holds, from_ns=date))
+    return cut
+
+
+def _row(
+    one: InstrumentTerms,
+    exponent: int,
+    minima: Sequence[MinimumNotional],
+    places: Mapping[str, int],
+    *,
+    enforce: bool,
+) -> tuple[int, int, int, int, int, int, float, float]:
+    """Return all columns of a row but the first."""
+    unit = Fraction(10) ** exponent
+    notional = [m.notional for m in minima if m.valid_from_ns <= one.from_ns] or [0.0]
+    increment = minimum = 0
+    tick = 0.0
+    if enforce:
+        increment = _multiple(one.min_trade_increment or DEFAULT_INCREMENT, unit)
+        minimum = math.ceil(Fraction(one.min_order_size or 0) / unit)
+        tick = float(one.price_increment or 0)
+    return (
+        one.from_ns,
+        int(one.trading),
+        places[one.renamed_to] if one.renamed_to else NONE,
+        increment,
+        minimum,
+        round(notional[-1] * CASH_UNITS),
+        tick,
+        float(f"1e{exponent}"),
+    )
+
+
+def _multiple(increment: Decimal, unit: Fraction) -> int:
+    """Return the smallest amount that is whole in increments and in units, in units."""
+    steps = Fraction(increment) / unit
+    return steps.numerator
+
+
+def _terms(record: Instrument, before: InstrumentTerms | None) -> InstrumentTerms:
+    values = {name: _decimal(record, name) for name in _DECIMALS}
+    if before is not None:
+        values = {name: getattr(before, name) if v is None else v for name, v in values.items()}
+    if record.ts_event < 0:
+        raise _invalid("negative_time", "ts_event of 0 or more", record.ts_event, record)
+    if (record.event == "renamed") != bool(record.renamed_to):
+        rule = "a new symbol of a rename, and of nothing else"
+        raise _invalid("renamed_to", rule, record.renamed_to, record)
+    if record.renamed_to == record.symbol:
+        raise _invalid("renamed_to", "another symbol", record.renamed_to, record)
+    return InstrumentTerms(
+        record.ts_event,
+        values["min_order_size"],
+        values["min_trade_increment"],
+        values["price_increment"],
+        _trading(record),
+        record.renamed_to,
+    )
+
+
+def _trading(record: Instrument) -> Trading:
+    match record.event:
+        case "delisted":
+            return Trading.DELISTED
+        case "halted":
+            return Trading.HALTED
+        case "resumed":
+            return Trading.OPEN
+        case "listed" | "changed" | "renamed":
+            return Trading.OPEN if record.tradable else Trading.HALTED
+    raise _invalid("instrument_event", "a known event", record.event, record)
+
+
+def _decimal(record: Instrument, name: str) -> Decimal | None:
+    text = getattr(record, name)
+    if text == "":
+        return None
+    try:
+        value = Decimal(text)
+    except (InvalidOperation, TypeError, ValueError):
+        raise _invalid("decimal", f"{name} a decimal", text, record) from None
+    least = 0 if name == "min_order_size" else Decimal("1e-18")
+    if not value.is_finite() or not least <= value <= Decimal("1e9"):
+        raise _invalid("decimal", f"{name} from {least} to 1e9", text, record)
+    return value
+
+
+def _invalid(rule: str, expected: str, found: object, record: Instrument) -> InvalidData:
+    where = f"{record.event} {record.symbol} at {record.ts_event}"
+    return InvalidData(rule, f"expected {expected}; found {found!r:.60} in Instrument {where}")
