@@ -287,7 +287,7 @@ def terms(broker: BrokerRules, costs: Costs, rung: Rung | int, seed: int = 0) ->
     require(rung in tuple(Rung), "rung", f"one of {[one.value for one in Rung]}", rung)
     whole("seed", seed)
     require(seed < 2**63, "seed", "less than 2**63", seed)
-    slippage, moved = costs.slippage, _moved(costs.impact)
+    slippage, moved = costs.slippage_at(rung), _moved(costs.impact)
     fixed = isinstance(slippage, FixedSlippage)
     bars = rung <= Rung.INTRABAR
     latency = costs.latency

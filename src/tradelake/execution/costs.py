@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from tradelake.execution.terms import Draw
+from tradelake.execution.terms import Draw, Rung
 from tradelake.execution.validation import instance, number, require, whole
 
 BPS: Final = 10_000.0
@@ -275,11 +275,14 @@ class FillOptions:
 class Costs:
     """Everything a run charges beside the fee.
 
-    The defaults: 5 bps of slippage, no spread on top, no impact, no latency, a tenth of a bar's
-    volume, no random partial fills.
+    The defaults: 5 bps of slippage on bars, which stand for half a spread too, none on quotes and
+    books, which have their own; no impact, no latency, a tenth of a bar's volume, no random
+    partial fills.
 
     Parameters
     ----------
+    slippage : FixedSlippage, VolumeShareSlippage or None
+        None for the default of the rung.
     delisting_haircut : float
         Fraction lost on a position that a delisting closes, beside the taker fee. 0 by default:
         a venue that announces its delistings lets one leave at the market.
@@ -294,7 +297,7 @@ class Costs:
     """
 
     spread: Spread = Spread()
-    slippage: FixedSlippage | VolumeShareSlippage = FixedSlippage()
+    slippage: FixedSlippage | VolumeShareSlippage | None = None
     impact: SquareRootImpact | AlmgrenImpact | None = None
     latency: Latencies = Latencies()
     participation: Participation = Participation()
@@ -304,13 +307,23 @@ class Costs:
 
     def __post_init__(self) -> None:
         instance("spread", self.spread, Spread)
-        instance("slippage", self.slippage, (FixedSlippage, VolumeShareSlippage))
+        instance("slippage", self.slippage, (FixedSlippage, VolumeShareSlippage, type(None)))
         instance("impact", self.impact, (SquareRootImpact, AlmgrenImpact, type(None)))
         instance("latency", self.latency, Latencies)
         instance("participation", self.participation, Participation)
         instance("partial_fills", self.partial_fills, PartialFills)
         instance("fills", self.fills, FillOptions)
         number("delisting_haircut", self.delisting_haircut, 0.0, 1.0)
+
+    def slippage_at(self, rung: Rung | int) -> FixedSlippage | VolumeShareSlippage:
+        """Return what takers pay beside the spread at a rung.
+
+        >>> Costs().slippage_at(2).bps, Costs().slippage_at(3).bps
+        (5.0, 0.0)
+        """
+        if self.slippage is not None:
+            return self.slippage
+        return FixedSlippage() if rung <= Rung.INTRABAR else FixedSlippage(0.0)
 
     @classmethod
     def none(cls) -> Costs:

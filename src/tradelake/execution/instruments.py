@@ -39,10 +39,21 @@ _DECIMALS: Final = ("min_order_size", "min_trade_increment", "price_increment")
 
 @dataclass(frozen=True, slots=True)
 class MinimumNotional:
-    """Smallest notional of an order from an instant on, quote units."""
+    """Smallest notional of an order from an instant on.
+
+    Parameters
+    ----------
+    valid_from_ns : int
+        ns since 1970 UTC.
+    notional : float
+        Quote units.
+    quote : str
+        Quote currency of the symbols it holds for; empty for all.
+    """
 
     valid_from_ns: int
     notional: float
+    quote: str = ""
 
     def __post_init__(self) -> None:
         whole("minimum_notional.valid_from_ns", self.valid_from_ns)
@@ -212,12 +223,13 @@ class InstrumentHistory:
                 raise InvalidData("price", f"first of {symbol}: expected above 0; found {price}")
         places = {symbol: place for place, symbol in enumerate(symbols)}
         units = self._units(symbols, first_prices, enforce=enforce, until_ns=until_ns)
-        minima = tuple(minimum_notional) if enforce else ()
-        rows = [
-            (places[symbol], *_row(one, units[symbol], minima, places, enforce=enforce))
-            for symbol in symbols
-            for one in _cut(self._from_start(symbol, until_ns), minima, until_ns)
-        ]
+        rows: list[tuple[float, ...]] = []
+        for place, symbol in enumerate(symbols):
+            minima = _minima(symbol, minimum_notional) if enforce else []
+            rows.extend(
+                (place, *_row(one, units[symbol], minima, places, enforce=enforce))
+                for one in _cut(self._from_start(symbol, until_ns), minima, until_ns)
+            )
         return np.array(rows, dtype=INSTRUMENT)
 
     def _from_start(self, symbol: str, until_ns: int | None) -> tuple[InstrumentTerms, ...]:
@@ -261,7 +273,7 @@ def unit_exponent(increments: Iterable[Decimal], first_price: float) -> int:
     :data:`LARGEST_HOLDING` at the price counts fewer than 2**62 units.
 
     >>> unit_exponent([Decimal("1e-9")], 60_000.0), unit_exponent([Decimal("1e-9")], 0.1)
-    (-9, -7)
+    (-9, -6)
     """
     finest = min((_exponent(one) for one in increments if one), default=FINEST_EXPONENT)
     exponent = min(finest, FINEST_EXPONENT)
@@ -275,6 +287,11 @@ def _exponent(value: Decimal) -> int:
     exponent = value.normalize().as_tuple().exponent
     assert isinstance(exponent, int)
     return exponent
+
+
+def _minima(symbol: str, minima: Iterable[MinimumNotional]) -> list[MinimumNotional]:
+    quote = symbol.partition("/")[2]
+    return [minimum for minimum in minima if minimum.quote in ("", quote)]
 
 
 def _increments(dated: Iterable[InstrumentTerms]) -> list[Decimal]:

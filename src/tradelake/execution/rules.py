@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass
 
 from tradelake.errors import ConfigError
+from tradelake.execution.brokers.alpaca import MAKER_TAKER
+from tradelake.execution.instruments import DEFAULT_INCREMENT
 
 BASIS_POINT = 1e-4
-ALPACA_TAKER_BPS = 25.0
+ALPACA_TAKER_BPS = MAKER_TAKER[0].taker_bps
 """Taker fee of the lowest tier (30-day volume below 100,000 USD)."""
-ALPACA_QUANTITY_STEP = 1e-9
+ALPACA_QUANTITY_STEP = float(DEFAULT_INCREMENT)
 """Smallest increment of an order's quantity, base units."""
 ROUNDING = 1.0 + 1e-12
 """2 / 1e-9 is 1999999999.9999998 in floats; such a quotient still counts as whole."""

@@ -2,7 +2,8 @@
 
 Sources, all below https://alpaca.markets: the fees since 2023 in support/crypto-maker-taker-gmt-faq
 ("effective from March 13th 2023"), those before in docs/crypto/activities, whose example is of
-2022-08-12; orders in docs/crypto/orders.
+2022-08-12; orders in docs/crypto/orders. The smallest order is from users' reports
+(github.com/ccxt/ccxt/pull/30101): it binds buys for USD only, here sells too.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ FIRST_KNOWN_NS: Final = 1_660_262_400_000_000_000
 """2022-08-12: the first day of which a table of fees is known."""
 MAKER_TAKER_NS: Final = 1_678_665_600_000_000_000
 """2023-03-13."""
+TEN_DOLLARS_NS: Final = 1_787_616_000_000_000_000
+"""2026-08-25: orders of less than 10 USD were reported refused; before, of less than 1 USD."""
 LARGEST_ORDER_USD: Final = 200_000.0
 
 MAKER_TAKER: Final = (
@@ -95,7 +98,10 @@ ALPACA: Final = BrokerRules(
     tifs=frozenset({TimeInForce.GTC, TimeInForce.IOC}),
     brackets=False,
     largest_notional=LARGEST_ORDER_USD,
-    minimum_notional=(MinimumNotional(0, 1.0),),
+    minimum_notional=(
+        MinimumNotional(0, 1.0, "USD"),
+        MinimumNotional(TEN_DOLLARS_NS, 10.0, "USD"),
+    ),
     rejections=REJECTIONS,
 )
 """No margin, no shorts; fees in the asset received."""
