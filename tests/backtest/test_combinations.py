@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tradelake.backtest import engine, kernels, metrics
+from tradelake.backtest import declared, engine, kernels, metrics
 from tradelake.backtest.combinations import summarise_all
 from tradelake.errors import ConfigError, InsufficientData
 from tradelake.execution.rules import Rules
@@ -80,6 +80,20 @@ def test_kernel_says_the_strategys_targets_when_bars_come_in_blocks(
         values = kernel.values(strategy.parameters)
         kernel.fill(columns, kernel.shared(columns), values, state, first, last, told[first:last])
     assert told.tolist() == strategy.signals(bars).tolist()
+
+
+def test_run_uses_no_kernel_of_the_library_when_a_strategy_only_bears_its_name() -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Namesake:
+        name: str = "sma_cross"
+        parameters: dict[str, float] = dataclasses.field(default_factory=dict)
+
+        def signals(self, bars: BarArrays):
+            return np.ones(len(bars))
+
+    assert declared.kernel_name(crosses()[0])
+    assert declared.kernel_name(Namesake()) == ""
+    assert np.count_nonzero(engine.run(walk(50), Namesake()).positions) == 49
 
 
 def test_strategies_without_a_kernel_are_run_among_those_with_one() -> None:

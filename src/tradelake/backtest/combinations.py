@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from tradelake.backtest import engine, metrics
+from tradelake.backtest.declared import kernel_name
 from tradelake.backtest.metrics import Metrics
 from tradelake.backtest.result import BacktestResult
 from tradelake.errors import ConfigError, InsufficientData
@@ -17,11 +17,6 @@ from tradelake.strategies.api import Strategy
 
 if TYPE_CHECKING:
     from tradelake.backtest.passes import Pass
-
-KERNELS: Final[Mapping[str, str]] = MappingProxyType(
-    {"sma_cross": "tradelake.backtest.kernels:SMA_CROSS"}
-)
-"""Kernels of strategies that name none themselves."""
 
 
 def summarise_all(
@@ -69,11 +64,6 @@ def summarise_all(
             left = [metrics.summarise(_run(bars, one, rules, given)) for one in chosen]
         found.update(zip(rows, left, strict=True))
     return [found[row] for row in range(len(strategies))]
-
-
-def kernel_name(strategy: Strategy) -> str:
-    """Return the dotted name of a strategy's compiled kernel, empty where it has none."""
-    return str(getattr(strategy, "kernel", "") or KERNELS.get(strategy.name, ""))
 
 
 def _by_kernel(strategies: Sequence[Strategy]) -> dict[str, list[int]]:

@@ -25,6 +25,8 @@ Fill: TypeAlias = Callable[
     [Columns, FloatArray, FloatArray, FloatArray, int, int, FloatArray], None
 ]
 
+BLOCK: Final = 1 << 15
+"""Bars whose targets are made at once: they and what makes them fit a core's own cache."""
 TIE: Final = 1e-9
 """Averages closer than this fraction of the price are equal, as in the library."""
 
@@ -43,8 +45,8 @@ class Kernel:
         Cells that a combination carries from block to block, 0 before the first.
     fill : callable
         ``fill(columns, shared, parameters, state, first, last, targets)``, compiled: writes the
-        targets decided at the closes of bars ``first`` to ``last - 1`` to ``targets[0]`` and on.
-        Blocks come in order, from bar 0 on; nothing from ``last`` on may be read.
+        targets decided at the closes of bars ``first`` to ``last - 1`` to ``targets[0]`` and on,
+        in [-1, 1]. Blocks come in order, from bar 0 on; nothing from ``last`` on may be read.
     """
 
     parameters: tuple[str, ...]
@@ -78,6 +80,16 @@ def kernel_of(name: str) -> Kernel:
 def columns_of(bars: BarArrays) -> Columns:
     """Return the columns that kernels read."""
     return bars.open, bars.high, bars.low, bars.close, bars.volume
+
+
+def targets_of(bars: BarArrays, kernel: Kernel, given: Mapping[str, int | float]) -> FloatArray:
+    """Return the targets of all bars, shape (n,): what the strategy's ``signals`` gives."""
+    columns, size, targets = columns_of(bars), len(bars), np.empty(len(bars))
+    state, shared, values = np.zeros(kernel.state), kernel.shared(columns), kernel.values(given)
+    for first in range(0, size, BLOCK):
+        last = min(first + BLOCK, size)
+        kernel.fill(columns, shared, values, state, first, last, targets[first:last])
+    return targets
 
 
 @compiled

@@ -18,14 +18,11 @@ import numpy as np
 
 from tradelake.backtest import curve as curves
 from tradelake.backtest import measures
-from tradelake.backtest.kernels import Columns, Kernel, columns_of
+from tradelake.backtest.kernels import BLOCK, Columns, Kernel, columns_of
 from tradelake.execution import step as core
 from tradelake.execution.compiled import compiled
 from tradelake.execution.rules import Rules
 from tradelake.market.arrays import BarArrays, FloatArray
-
-BLOCK: Final = 1 << 15
-"""Bars whose targets are at hand at once: they and what makes them fit a core's own cache."""
 
 # Cells of a tally.
 TRADES, WINS = range(2)

@@ -177,8 +177,8 @@ def _run(
     account[CASH] = cash
     equity[0] = cash
     position[0] = 0.0
-    last = close.shape[0] - 1
-    for bar in range(1, last + 1):
+    last, bar = close.shape[0] - 1, 1
+    while bar <= last:
         target = targets[bar - 1]
         if target != account[TARGET] or account[QUANTITY] < 0.0:
             step(
@@ -192,8 +192,14 @@ def _run(
                 quantity_step,
                 allow_short,
             )
-        equity[bar] = account[CASH] + account[QUANTITY] * close[bar]
-        position[bar] = account[QUANTITY]
+        money, held, after = account[CASH], account[QUANTITY], bar + 1
+        while after <= last and targets[after - 1] == target and held >= 0.0:
+            after += 1
+        marks, curve = close[bar:after], equity[bar:after]
+        for row in range(marks.shape[0]):
+            curve[row] = money + held * marks[row]
+        position[bar:after] = held
+        bar = after
     if account[QUANTITY] != 0.0:
         _record(account, trips, last, close[last])
     return account
