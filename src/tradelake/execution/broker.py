@@ -6,6 +6,7 @@ Another venue is one small file that makes a :class:`BrokerRules`
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -27,6 +28,9 @@ from tradelake.execution.terms import Impact, Rung, Slippage, Terms
 from tradelake.execution.validation import instance, number, require, whole
 
 S_NS: Final = 1_000_000_000
+DAY_NS: Final = 86_400 * S_NS
+TIER_DAYS: Final = 30
+"""Days before its own that a day's fee tier counts."""
 _MOST_BPS: Final = 9_999.0
 
 
@@ -203,6 +207,33 @@ class BrokerRules:
     def schedule(self, ts_ns: int) -> FeeSchedule:
         """Return the table of fees in force at an instant, ns since 1970 UTC."""
         return [one for one in self.fees if one.valid_from_ns <= max(ts_ns, 0)][-1]
+
+    def tier(self, ts_ns: int, fills_ns: Sequence[int], notionals: Sequence[float]) -> FeeTier:
+        """Return the fees of the UTC day of an instant (C4).
+
+        Fills of the 30 UTC days before that day count, its own do not; the table is that in force
+        when the day begins.
+
+        Parameters
+        ----------
+        ts_ns : int
+            ns since 1970 UTC.
+        fills_ns : sequence of int
+            Instants of fills, in any order.
+        notionals : sequence of float
+            What each was worth, quote units.
+
+        >>> rules = BrokerRules("v", (FeeSchedule(0, (FeeTier(0, 2, 4), FeeTier(1e5, 1, 3))),))
+        >>> [rules.tier(day * DAY_NS, [0], [1e5]).taker_bps for day in (0, 1, 30, 31)]
+        [4, 3, 3, 4]
+        """
+        day = ts_ns // DAY_NS
+        counted = [
+            notional
+            for fill_ns, notional in zip(fills_ns, notionals, strict=True)
+            if day - TIER_DAYS <= fill_ns // DAY_NS < day
+        ]
+        return self.schedule(day * DAY_NS).tier(math.fsum(counted))
 
     @property
     def types_taken(self) -> frozenset[OrderType]:

@@ -36,7 +36,7 @@ def broker(chosen: str | BrokerRules = "alpaca") -> BrokerRules:
     if chosen in BROKERS:
         return BROKERS[chosen]
     module, colon, name = str(chosen).partition(":")
-    if not colon:
+    if not colon or not module or module.startswith("."):
         raise ConfigError(
             f"broker: expected one of {', '.join(sorted(BROKERS))}, or module:NAME; "
             f"found {chosen!r}"
