@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from tradelake.backtest.declared import kernel_name
 from tradelake.backtest.result import BacktestResult, Trades
 from tradelake.errors import ConfigError, InsufficientData, InvalidData
 from tradelake.execution.outcome import RoundTrips
@@ -68,7 +69,7 @@ def run(
             f"expected at least 2 bars; found {len(bars)}"
         )
     refuse_trained_bars(bars, strategy)
-    targets = _targets(bars, strategy)
+    targets = targets_of(bars, strategy)
     if flat_at_end:
         targets[-2] = 0.0
 
@@ -113,7 +114,12 @@ def refuse_trained_bars(bars: BarArrays, strategy: Strategy) -> None:
         )
 
 
-def _targets(bars: BarArrays, strategy: Strategy) -> FloatArray:
+def targets_of(bars: BarArrays, strategy: Strategy) -> FloatArray:
+    name = kernel_name(strategy)
+    if name:
+        from tradelake.backtest import kernels
+
+        return kernels.targets_of(bars, kernels.kernel_of(name), strategy.parameters)
     try:
         raw = strategy.signals(bars)
     except Exception as error:

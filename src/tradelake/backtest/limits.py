@@ -1,0 +1,103 @@
+"""How long a run may take and how much it may order, and the watchdog that sees to it.
+
+The watchdog raises an exception inside the running thread, wherever its Python code is at that
+moment, so that a callback that never returns is ended too. Compiled code is not interrupted before
+it returns to Python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from tradelake.errors import ConfigError
+
+_AGAIN_S: Final = 0.1
+"""A strategy may swallow the exception; it is raised again until the block is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What ends a run that goes on for too long.
+
+    Parameters
+    ----------
+    seconds : float
+        Wall time of the whole run; infinity for none.
+    orders : int
+        Orders sent, exits of brackets included.
+
+    Raises
+    ------
+    ConfigError
+        Not positive.
+    """
+
+    seconds: float = 3600.0
+    orders: int = 1_000_000
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.seconds) or self.seconds <= 0.0:
+            raise ConfigError(f"limits.seconds: expected a positive number; found {self.seconds}")
+        if isinstance(self.orders, bool) or self.orders < 1:
+            raise ConfigError(f"limits.orders: expected 1 or more; found {self.orders}")
+
+
+class OutOfTime(BaseException):
+    """The limit of seconds is over. No ``Exception``, so that strategies do not catch it."""
+
+
+class _Watchdog:
+    """Raises :class:`OutOfTime` in a thread until it is called off."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._thread = threading.get_ident()
+        self._called_off = threading.Event()
+        self._lock = threading.Lock()
+        self._watcher = threading.Thread(target=self._watch, name="backtest-limit", daemon=True)
+
+    def start(self) -> None:
+        self._watcher.start()
+
+    def _watch(self) -> None:
+        wait = self._seconds
+        while not self._called_off.wait(wait):
+            with self._lock:
+                if not self._called_off.is_set():
+                    _raise_in(self._thread, OutOfTime)
+            wait = _AGAIN_S
+
+    def call_off(self) -> None:
+        """Raise nothing any more; what was raised and has not arrived is taken back."""
+        with self._lock:
+            self._called_off.set()
+            _raise_in(self._thread, None)
+
+
+def _raise_in(thread: int, kind: type[BaseException] | None) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), None if kind is None else ctypes.py_object(kind)
+    )
+
+
+@contextmanager
+def watched(seconds: float) -> Iterator[None]:
+    """Raise :class:`OutOfTime` inside the block once so many seconds are over.
+
+    Other threads are left alone, so runs side by side in threads end one by one.
+    """
+    if math.isinf(seconds):
+        yield
+        return
+    watchdog = _Watchdog(seconds)
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.call_off()

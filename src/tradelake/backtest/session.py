@@ -1,0 +1,274 @@
+"""Runs a strategy over data through the matching core: one call, from data to result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+
+from tradelake.backtest.clock import Clock
+from tradelake.backtest.engine import refuse_trained_bars, targets_of
+from tradelake.backtest.limits import Limits, OutOfTime, watched
+from tradelake.backtest.outcome import Backtest, Books
+from tradelake.backtest.screen import Finding, Screen, inspect_bars
+from tradelake.errors import ConfigError, InsufficientData, InvalidData
+from tradelake.execution.broker import BrokerRules, terms
+from tradelake.execution.brokers import broker as broker_named
+from tradelake.execution.costs import Costs
+from tradelake.execution.instruments import InstrumentHistory
+from tradelake.execution.layout import CASH_UNITS
+from tradelake.execution.machine import Machine
+from tradelake.execution.realism import describe
+from tradelake.execution.terms import Rung
+from tradelake.market.arrays import BarArrays
+
+Data: TypeAlias = BarArrays | Sequence[BarArrays] | Mapping[str, BarArrays]
+
+_MOST_CASH: Final = 9e10
+"""Quote units: what 62 bits of cash units hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Everything of a run but data and strategy, resolved."""
+
+    broker: BrokerRules
+    costs: Costs
+    history: InstrumentHistory
+    rung: Rung
+    cash: float
+    seed: int
+    limits: Limits
+
+
+def run(
+    data: Data,
+    strategy: Any,  # noqa: ANN401 - any of the three styles
+    *,
+    broker: str | BrokerRules = "alpaca",
+    costs: Costs | None = None,
+    instruments: InstrumentHistory | None = None,
+    rung: Rung | int | Literal["auto"] = "auto",
+    cash: float = 100_000.0,
+    seed: int = 0,
+    limits: Limits | None = None,
+    screen: Screen | None = None,
+    code_version: str = "",
+) -> Backtest:
+    """Return what ``strategy`` leaves on ``data``.
+
+    A target of several symbols is a fraction of its symbol's equal share of the equity.
+
+    Parameters
+    ----------
+    data : BarArrays, or a sequence or mapping of them
+        One for each symbol; timeframes are equal.
+    strategy : Strategy
+        Vectorised (``signals``) or event-driven (``on_bar``); the same one gives the same trades
+        in either style.
+    broker : str or BrokerRules
+        Name of a broker, or its rules.
+    costs : Costs, optional
+        Everything else that trading costs; see its defaults.
+    instruments : InstrumentHistory, optional
+        Increments, halts, renames and delistings by date.
+    rung : Rung or "auto"
+        How real fills are; ``auto`` takes the highest that the data can carry: 2 for bars, 1 where
+        these have no volume at all.
+    cash : float
+        Quote units at the start.
+    seed : int
+        Of every random draw, the strategy's too.
+    limits : Limits, optional
+        Seconds and orders after which the run is ended.
+    screen : Screen, optional
+        What is done about data that is not as it should be.
+    code_version : str
+        For the manifest.
+
+    Raises
+    ------
+    ConfigError
+        Bad arguments, or a strategy that was trained on these bars.
+    InsufficientData
+        Fewer than two bars of a symbol.
+    InvalidData
+        Rule ``strategy``: it raised; ``signal``: a target is no fraction; ``limit``: it took too
+        long or sent too many orders; rules of the screen. Each names strategy and time.
+    """
+    screened = [inspect_bars(bars, screen or Screen()) for bars in _listed(data)]
+    columns = [bars for bars, _ in screened]
+    findings = tuple(one for _, found in screened for one in found)
+    _check(columns, strategy, cash)
+    setting = Setting(
+        broker_named(broker),
+        costs or Costs(),
+        instruments or InstrumentHistory(),
+        _rung(columns, rung),
+        float(cash),
+        seed,
+        limits or Limits(),
+    )
+    machine, clock = prepare(columns, setting)
+    style, notes = _play(machine, clock, columns, strategy, setting)
+    end_ns = int(clock.bars["close_ns"][-1])
+    machine.finish(end_ns)
+    return _result(machine, clock, columns, strategy, setting, style, notes, findings, code_version)
+
+
+def prepare(columns: Sequence[BarArrays], setting: Setting) -> tuple[Machine, Clock]:
+    """Return a venue with the bars loaded and nothing matched, and the clock."""
+    clock = Clock(columns)
+    names = [bars.symbol for bars in columns]
+    rows = setting.broker.instruments(
+        setting.history,
+        names,
+        [float(bars.open[0]) for bars in columns],
+        int(clock.bars["close_ns"][-1]) + 1,
+    )
+    told = terms(setting.broker, setting.costs, setting.rung, setting.seed)
+    machine = Machine(names, rows, told, round(setting.cash * CASH_UNITS))
+    machine.load(clock.bars)
+    return machine, clock
+
+
+def _listed(data: Data) -> list[BarArrays]:
+    if isinstance(data, BarArrays):
+        return [data]
+    listed = list(data.values()) if isinstance(data, Mapping) else list(data)
+    if not listed or not all(isinstance(bars, BarArrays) for bars in listed):
+        raise ConfigError(f"data: expected BarArrays, one for each symbol; found {data!r:.80}")
+    return listed
+
+
+def _check(columns: Sequence[BarArrays], strategy: Any, cash: float) -> None:  # noqa: ANN401
+    if not math.isfinite(cash) or not 0.0 < cash <= _MOST_CASH:
+        raise ConfigError(f"cash: expected a number above 0 and up to {_MOST_CASH:g}; found {cash}")
+    names = [bars.symbol for bars in columns]
+    if len(set(names)) != len(names):
+        raise ConfigError(f"data: expected every symbol once; found {', '.join(names)}")
+    if len({bars.timeframe for bars in columns}) != 1:
+        found = ", ".join(f"{bars.symbol} {bars.timeframe}" for bars in columns)
+        raise ConfigError(f"data: expected one timeframe; found {found}")
+    for bars in columns:
+        if len(bars) < 2:
+            raise InsufficientData(
+                f"{strategy.name} on {bars.symbol} {bars.timeframe}: "
+                f"expected at least 2 bars; found {len(bars)}"
+            )
+        refuse_trained_bars(bars, strategy)
+
+
+def _rung(columns: Sequence[BarArrays], asked: Rung | int | str) -> Rung:
+    volumes = all(bool(bars.volume.any()) for bars in columns)
+    highest = Rung.INTRABAR if volumes else Rung.NEXT_OPEN
+    if asked == "auto":
+        return highest
+    if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= highest:
+        why = "for bars" if volumes else "for bars without volume"
+        raise ConfigError(f"rung: expected auto or 1 to {highest:d} {why}; found {asked!r}")
+    return Rung(asked)
+
+
+def _play(
+    machine: Machine,
+    clock: Clock,
+    columns: Sequence[BarArrays],
+    strategy: Any,  # noqa: ANN401
+    setting: Setting,
+) -> tuple[str, tuple[str, ...]]:
+    """Run the strategy in its style, watched; return the style and what it wrote down."""
+    where = f"{strategy.name} on {', '.join(machine.symbols)}"
+    try:
+        with watched(setting.limits.seconds):
+            return _styled(machine, clock, columns, strategy, setting)
+    except OutOfTime:
+        raise InvalidData(
+            "limit",
+            f"{where}: expected an end within {setting.limits.seconds:g} s; "
+            f"found it at work after {_reached(machine)}, order {len(machine.orders)}",
+        ) from None
+
+
+def _styled(
+    machine: Machine,
+    clock: Clock,
+    columns: Sequence[BarArrays],
+    strategy: Any,  # noqa: ANN401
+    setting: Setting,
+) -> tuple[str, tuple[str, ...]]:
+    if hasattr(strategy, "signals"):
+        from tradelake.backtest import vectors
+
+        share = 1.0 / len(columns)
+        targets = [targets_of(bars, strategy) * share for bars in columns]
+        vectors.follow(machine, clock, list(machine.symbols), targets, setting.limits.orders)
+        return "vectorised", ()
+    raise ConfigError(f"strategy {strategy!r:.60}: expected signals or on_bar; found neither")
+
+
+def _reached(machine: Machine) -> str:
+    known = np.flatnonzero(~np.isnan(machine.equity))
+    if not len(known):
+        return "no bar"
+    close_ns = int(machine.bars["close_ns"][known[-1]])
+    return f"the bar that closes at {close_ns} ns"
+
+
+def _result(
+    machine: Machine,
+    clock: Clock,
+    columns: Sequence[BarArrays],
+    strategy: Any,  # noqa: ANN401
+    setting: Setting,
+    style: str,
+    notes: tuple[str, ...],
+    findings: tuple[Finding, ...],
+    code_version: str,
+) -> Backtest:
+    names = tuple(bars.symbol for bars in columns)
+    start_ns = min(int(bars.ts_event_ns[0]) for bars in columns)
+    end_ns = int(clock.bars["close_ns"][-1])
+    state = machine.state
+    realism = describe(
+        setting.broker,
+        setting.costs,
+        setting.rung,
+        history=setting.history,
+        symbols=names,
+        start_ns=start_ns,
+        end_ns=end_ns,
+    )
+    return Backtest(
+        strategy=strategy.name,
+        style=style,
+        parameters=dict(strategy.parameters),
+        symbols=names,
+        timeframe=columns[0].timeframe,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        cash=setting.cash,
+        rung=int(setting.rung),
+        realism=realism,
+        findings=findings,
+        notes=notes,
+        settings={
+            "broker": setting.broker.name,
+            "costs": asdict(setting.costs),
+            "seed": setting.seed,
+            "code_version": code_version,
+        },
+        data=tuple(columns),
+        books=Books(
+            machine.orders,
+            machine.fills,
+            state.positions,
+            state.account,
+            state.instruments,
+            clock.bars["close_ns"],
+            machine.equity,
+        ),
+    )
