@@ -18,13 +18,13 @@ WHOLE: Final = 1.0 + 1e-12
 @compiled
 def value_of(quantity: int, unit: float, price: float) -> int:
     """Return what units are worth at a price, cash units (M2)."""
-    return np.int64(np.rint(quantity * unit * price * CASH_UNITS))
+    return int(np.rint(quantity * unit * price * CASH_UNITS))
 
 
 @compiled
 def units_of(amount: float, unit: float, increment: int) -> int:
     """Return base units as whole units, rounded down to the increment (O1)."""
-    quantity = np.int64(np.floor(amount / unit * WHOLE))
+    quantity = int(np.floor(amount / unit * WHOLE))
     return quantity - quantity % increment if increment > 1 else quantity
 
 
@@ -32,7 +32,7 @@ def units_of(amount: float, unit: float, increment: int) -> int:
 def price_of(quantity: int, unit: float, price: float, rate: float) -> int:
     """Return what buying costs in cash when a fee of ``rate`` is paid on top."""
     value = value_of(quantity, unit, price)
-    return value + np.int64(np.rint(value * rate))
+    return value + int(np.rint(value * rate))
 
 
 @compiled
@@ -41,7 +41,7 @@ def affordable(budget: int, unit: float, price: float, increment: int, rate: flo
     if budget <= 0:
         return 0
     step = max(increment, 1)
-    steps = np.int64(np.floor(budget / CASH_UNITS / (1.0 + rate) / price / unit)) // step
+    steps = int(np.floor(budget / CASH_UNITS / (1.0 + rate) / price / unit)) // step
     width = 1
     while steps > 0 and price_of(steps * step, unit, price, rate) > budget:
         steps, width = max(steps - width, 0), 2 * width
@@ -58,10 +58,10 @@ def affordable(budget: int, unit: float, price: float, increment: int, rate: flo
 @compiled
 def grossed_up(quantity: int, rate: float) -> int:
     """Return the smallest order of which so many units are left after a fee in base."""
-    ordered = np.int64(np.ceil(quantity / (1.0 - rate)))
-    while ordered - np.int64(np.rint(ordered * rate)) < quantity:
+    ordered = int(np.ceil(quantity / (1.0 - rate)))
+    while ordered - int(np.rint(ordered * rate)) < quantity:
         ordered += 1
-    while ordered > 1 and ordered - 1 - np.int64(np.rint((ordered - 1) * rate)) >= quantity:
+    while ordered > 1 and ordered - 1 - int(np.rint((ordered - 1) * rate)) >= quantity:
         ordered -= 1
     return ordered
 
@@ -75,7 +75,7 @@ def equity_at(state: State, symbol: int, price: float) -> float:
         if position.quantity != 0:
             at = price if other == symbol else position.price
             equity += position.quantity * position.unit * at
-    return equity
+    return float(equity)
 
 
 @compiled
@@ -88,7 +88,7 @@ def set_day(state: State, terms: Terms, day: int) -> None:
     for empty in range(first, day + 1):
         notional[empty % DAYS] = 0
     counters.day = day
-    total = np.int64(0)
+    total = 0
     for before in range(day - TIER_DAYS, day):
         total += notional[before % DAYS]
     tiers, at = terms.tiers, day * DAY_NS
@@ -109,7 +109,7 @@ def rate_at(state: State, terms: Terms, ts_ns: int, maker: bool) -> float:
     """Return the fee's fraction of a fill at an instant."""
     set_day(state, terms, ts_ns // DAY_NS)
     counters = state.counters[0]
-    return counters.maker if maker else counters.taker
+    return float(counters.maker if maker else counters.taker)
 
 
 @compiled
@@ -120,7 +120,7 @@ def to_flat(state: State, terms: Terms, symbol: int, side: int, rate: float) -> 
         return 0
     if side > 0 and not terms.fee_in_quote:
         return grossed_up(-held, rate)
-    return abs(held)
+    return int(abs(held))
 
 
 @compiled
@@ -161,7 +161,7 @@ def _book_one(
     position = state.positions[row.symbol]
     value = value_of(quantity, position.unit, price)
     in_base = side > 0 and not terms.fee_in_quote
-    fee = np.int64(np.rint(quantity * rate)) if in_base else np.int64(np.rint(value * rate))
+    fee = int(np.rint(quantity * rate)) if in_base else int(np.rint(value * rate))
     fee_value = value_of(fee, position.unit, price) if in_base else fee
     moved = quantity - fee if in_base else quantity
     paid = value if in_base else value + side * fee
@@ -205,8 +205,8 @@ def _move(state: State, symbol: int, side: int, moved: int, paid: int) -> int:
         return 0
     removed = position.cost
     if position.quantity != 0:
-        removed = np.int64(np.rint(np.float64(position.cost) * moved / abs(held)))
+        removed = int(np.rint(np.float64(position.cost) * moved / abs(held)))
     position.cost -= removed
     realised = -side * paid - removed
     position.realised += realised
-    return realised
+    return int(realised)

@@ -50,10 +50,10 @@ def uniform(seed: int, order: int, which: int) -> float:
 @compiled
 def latency(rows: IntArray, leg: int, seed: int, order: int, which: int) -> int:
     """Return whole ns of one of the three legs (rows of ``rows``: kind, constant, scale)."""
-    constant = rows[leg, 1]
+    constant = int(rows[leg, 1])
     if rows[leg, 0] == Draw.CONSTANT:
         return constant
     drawn = uniform(seed, order, which)
     if rows[leg, 0] == Draw.EXPONENTIAL:
         drawn = -np.log(1.0 - drawn)
-    return constant + np.int64(np.rint(drawn * rows[leg, 2]))
+    return constant + int(np.rint(drawn * rows[leg, 2]))

@@ -7,7 +7,7 @@ function meets a full array.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
@@ -166,12 +166,12 @@ def _longer(rows: Rows, size: int) -> Rows:
 def plain(terms: Terms) -> Terms:
     """Return the terms with every number of the one type compiled code was made for."""
     values: dict[str, object] = {}
-    for name, kind in Terms.__annotations__.items():
+    for name, kind in get_type_hints(Terms).items():
         value = getattr(terms, name)
         if name == "tiers":
             values[name] = np.ascontiguousarray(value, np.float64).reshape(-1, 4)
         elif name == "latency":
             values[name] = np.ascontiguousarray(value, np.int64).reshape(3, 3)
         else:
-            values[name] = {"int": int, "bool": bool, "float": float}[str(kind)](value)
+            values[name] = kind(value)
     return Terms(**values)  # type: ignore[arg-type]

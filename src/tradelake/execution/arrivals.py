@@ -1,0 +1,343 @@
+"""What happens when an order, a cancel or a replace reaches the venue (T4, O2, O4). Compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tradelake.execution.account import grossed_up, price_of, rate_at, units_of, value_of
+from tradelake.execution.compiled import compiled
+from tradelake.execution.layout import CASH_UNITS, NONE, OrderType, Reason, Side, Sizing, Status
+from tradelake.execution.orders import end, own_promise, promise, promise_group, trailed
+from tradelake.execution.state import NEVER, State
+from tradelake.execution.terms import Terms, Trading
+
+MOST_UNITS = 4e18
+"""More does not fit an integer of 63 bits."""
+
+
+@compiled
+def arrive(state: State, terms: Terms, until_ns: int) -> None:
+    """Handle everything that reaches the venue up to an instant, in order (T4)."""
+    counters = state.counters[0]
+    while counters.next_ns <= until_ns:
+        at, chosen, is_cancel = _first(state)
+        counters.next_ns = at
+        if chosen == NONE or at > until_ns:
+            return
+        if is_cancel:
+            _cancel(state, terms, chosen, at)
+        else:
+            _unsend(state, chosen)
+            _arrive_one(state, terms, chosen, at)
+
+
+@compiled
+def _first(state: State) -> tuple[int, int, bool]:
+    """Return instant and row of what arrives first, and whether it is a cancel."""
+    counters = state.counters[0]
+    at, chosen, is_cancel = NEVER, NONE, False
+    for place in range(counters.sent + counters.live):
+        is_sent = place < counters.sent
+        order = state.sent[place] if is_sent else state.live[place - counters.sent]
+        row = state.orders[order]
+        cancels = row.cancel_ns != NONE and row.status < Status.FILLED
+        if cancels and (
+            row.cancel_ns < at or (row.cancel_ns == at and (not is_cancel or order < chosen))
+        ):
+            at, chosen, is_cancel = row.cancel_ns, order, True
+        if is_sent and (
+            row.arrives_ns < at or (row.arrives_ns == at and not is_cancel and order < chosen)
+        ):
+            at, chosen, is_cancel = row.arrives_ns, order, False
+    return at, chosen, is_cancel
+
+
+@compiled
+def _unsend(state: State, order: int) -> None:
+    counters = state.counters[0]
+    for place in range(counters.sent):
+        if state.sent[place] == order:
+            counters.sent -= 1
+            state.sent[place] = state.sent[counters.sent]
+            return
+
+
+@compiled
+def _cancel(state: State, terms: Terms, order: int, ts_ns: int) -> None:
+    if state.orders[order].status == Status.SENT and state.orders[order].parent == NONE:
+        _unsend(state, order)
+        _end_unborn_exits(state, terms, order, ts_ns)
+    end(state, terms, order, Status.CANCELLED.value, Reason.BY_STRATEGY.value, ts_ns)
+
+
+@compiled
+def _end_unborn_exits(state: State, terms: Terms, entry: int, ts_ns: int) -> None:
+    """End the exits that came with an entry that will not work; they follow it in the table."""
+    order = entry + 1
+    while order < state.counters[0].orders and state.orders[order].parent == entry:
+        if state.orders[order].status == Status.SENT:
+            end(state, terms, order, Status.CANCELLED.value, Reason.PARENT_ENDED.value, ts_ns)
+        order += 1
+
+
+@compiled
+def _arrive_one(state: State, terms: Terms, order: int, ts_ns: int) -> None:
+    row = state.orders[order]
+    rate_at(state, terms, ts_ns, False)
+    if row.replaces != NONE:
+        _replace(state, terms, order, ts_ns)
+        return
+    reason = check(state, terms, order)
+    exit_order = order + 1
+    while exit_order < state.counters[0].orders and state.orders[exit_order].parent == order:
+        if reason == Reason.NONE and state.orders[exit_order].status == Status.SENT:
+            reason = _check_terms(state, terms, exit_order)
+        exit_order += 1
+    if reason == Reason.NONE:
+        reason = check_promises(state, terms, order, 0)
+    if reason != Reason.NONE:
+        _end_unborn_exits(state, terms, order, ts_ns)
+        end(state, terms, order, Status.REJECTED.value, reason, ts_ns)
+        return
+    _join(state, terms, order)
+    for later in range(order + 1, exit_order):
+        if state.orders[later].status == Status.SENT:
+            state.orders[later].status = Status.WAITING
+            state.live[state.counters[0].live] = later
+            state.counters[0].live += 1
+
+
+@compiled
+def _join(state: State, terms: Terms, order: int) -> None:
+    """Let an order work: behind all others, its promise made, its water mark set."""
+    row, counters = state.orders[order], state.counters[0]
+    row.status = Status.WORKING
+    state.live[counters.live] = order
+    counters.live += 1
+    counters.stale = 1
+    if row.type == OrderType.TRAILING_STOP and np.isnan(row.water):
+        row.water = state.positions[row.symbol].price
+        row.stop = trailed(row.side, row.water, row.trail)
+    promise(state, terms, order)
+
+
+@compiled
+def has_limit(kind: int) -> bool:
+    """Return whether an order of the type has a limit."""
+    return bool(kind == OrderType.LIMIT or kind == OrderType.STOP_LIMIT)
+
+
+@compiled
+def has_stop(kind: int) -> bool:
+    """Return whether an order of the type is given a stop."""
+    return bool(kind == OrderType.STOP or kind == OrderType.STOP_LIMIT)
+
+
+@compiled
+def _is_bad(number: float) -> bool:
+    return bool(not np.isfinite(number) or number <= 0.0)
+
+
+@compiled
+def _is_off(price: float, tick: float) -> bool:
+    if tick <= 0.0:
+        return False
+    ratio = price / tick
+    return bool(abs(ratio - np.rint(ratio)) > 1e-6 + 1e-15 * ratio)
+
+
+@compiled
+def _check_terms(state: State, terms: Terms, order: int) -> int:
+    """Return why prices or type are refused, or 0: all that is asked of exits (O2)."""
+    row = state.orders[order]
+    symbol = state.symbols[row.symbol]
+    limited, stopped = has_limit(row.type), has_stop(row.type)
+    if (limited and _is_bad(row.limit)) or (stopped and _is_bad(row.stop)):
+        return Reason.BAD_PRICE.value
+    if row.type == OrderType.TRAILING_STOP and (
+        not np.isfinite(row.trail) or row.trail == 0.0 or row.trail <= -1.0
+    ):
+        return Reason.BAD_PRICE.value
+    if (limited and _is_off(row.limit, symbol.tick)) or (
+        stopped and _is_off(row.stop, symbol.tick)
+    ):
+        return Reason.OFF_INCREMENT.value
+    if symbol.trading == Trading.DELISTED:
+        return Reason.DELISTED.value
+    if symbol.trading == Trading.HALTED:
+        return Reason.HALTED.value
+    offered = (terms.types_offered >> row.type) & (terms.tifs_offered >> row.tif) & 1
+    return Reason.NONE.value if offered else Reason.UNSUPPORTED.value
+
+
+@compiled
+def _check_amount(state: State, order: int) -> int:
+    row = state.orders[order]
+    if row.sizing == Sizing.CLOSE or (row.parent != NONE and row.quantity > 0):
+        return Reason.NONE.value
+    if row.sizing == Sizing.TARGET:
+        return Reason.NONE.value if np.isfinite(row.amount) else Reason.BAD_QUANTITY.value
+    scale = CASH_UNITS
+    if row.sizing == Sizing.QUANTITY:
+        scale = 1.0 / state.positions[row.symbol].unit
+    if _is_bad(row.amount) or row.amount * scale >= MOST_UNITS:
+        return Reason.BAD_QUANTITY.value
+    return Reason.NONE.value
+
+
+@compiled
+def check(state: State, terms: Terms, order: int) -> int:
+    """Return why the venue refuses an order, or 0, in the order of O2; sets its quantity."""
+    row = state.orders[order]
+    if not 0 <= row.symbol < state.symbols.shape[0]:
+        return Reason.UNKNOWN_SYMBOL.value
+    symbol = state.symbols[row.symbol]
+    if symbol.renamed_to != NONE:
+        return Reason.UNKNOWN_SYMBOL.value
+    reason = _check_amount(state, order)
+    if reason == Reason.NONE:
+        reason = _check_terms(state, terms, order)
+    if reason != Reason.NONE or row.sizing > Sizing.NOTIONAL:
+        return reason
+    position = state.positions[row.symbol]
+    price = row.limit if has_limit(row.type) else position.price
+    if row.type == OrderType.STOP:
+        price = row.stop
+    if row.sizing == Sizing.NOTIONAL:
+        value = int(np.rint(row.amount * CASH_UNITS))
+    else:
+        if row.quantity == 0:
+            row.quantity = units_of(row.amount, position.unit, symbol.increment)
+        if row.quantity < max(symbol.minimum, 1):
+            return Reason.BELOW_MINIMUM.value
+        value = NONE if np.isnan(price) else value_of(row.quantity, position.unit, price)
+    if 0 <= value < symbol.minimum_value:
+        return Reason.BELOW_MINIMUM.value
+    if 0 < terms.cap < value:
+        return Reason.ABOVE_CAP.value
+    return Reason.NONE.value
+
+
+@compiled
+def check_promises(state: State, terms: Terms, order: int, freed: int) -> int:
+    """Return why holdings or cash do not suffice, or 0; ``freed`` is what a replace gives back."""
+    row = state.orders[order]
+    position, account = state.positions[row.symbol], state.account[0]
+    if row.side == Side.SELL:
+        free = position.quantity - position.promised + freed
+        if not terms.allow_short and row.quantity > free:
+            return Reason.INSUFFICIENT_QUANTITY.value
+        return Reason.NONE.value
+    if row.parent != NONE or not has_limit(row.type) or row.sizing > Sizing.NOTIONAL:
+        return Reason.NONE.value
+    rate = state.counters[0].taker if terms.fee_in_quote else 0.0
+    if row.quantity > 0:
+        opens = row.quantity
+        if position.quantity < 0:
+            base_rate = 0.0 if terms.fee_in_quote else state.counters[0].taker
+            opens = max(opens - grossed_up(-position.quantity, base_rate), 0)
+        needed = price_of(opens, position.unit, row.limit, rate)
+    else:
+        budget = int(np.rint(row.amount * CASH_UNITS))
+        needed = budget + int(np.rint(budget * rate))
+    if needed > account.cash - account.promised + freed:
+        return Reason.INSUFFICIENT_BALANCE.value
+    return Reason.NONE.value
+
+
+@compiled
+def _inherit(state: State, order: int) -> bool:
+    """Fill in what a replace did not say; return whether it only makes the order smaller (O4)."""
+    row = state.orders[order]
+    old = state.orders[row.replaces]
+    row.symbol, row.side, row.type, row.tif = old.symbol, old.side, old.type, old.tif
+    row.parent, row.group = old.parent, old.group
+    keeps_place = np.isnan(row.limit) and np.isnan(row.stop) and np.isnan(row.trail)
+    row.limit = old.limit if np.isnan(row.limit) else row.limit
+    if np.isnan(row.stop):
+        row.stop, row.triggered = old.stop, old.triggered
+    if np.isnan(row.trail):
+        row.trail, row.water = old.trail, old.water
+    rest = old.quantity - old.filled
+    if not np.isnan(row.amount):
+        row.sizing = Sizing.QUANTITY
+    elif old.quantity > 0:
+        row.sizing, row.quantity = Sizing.QUANTITY, rest
+        row.amount = rest * state.positions[old.symbol].unit
+    else:
+        row.sizing, row.amount = old.sizing, old.amount
+    row.ahead = old.ahead
+    return keeps_place
+
+
+@compiled
+def _replace(state: State, terms: Terms, order: int, ts_ns: int) -> None:
+    """Let an order take another's place, or reject it and leave the other alone (O4)."""
+    row = state.orders[order]
+    replaced = row.replaces
+    old = state.orders[replaced]
+    if old.status >= Status.FILLED or old.status == Status.SENT:
+        end(state, terms, order, Status.REJECTED.value, Reason.PARENT_ENDED.value, ts_ns)
+        return
+    keeps_place = _inherit(state, order)
+    waits = old.status == Status.WAITING
+    if waits:
+        row.quantity = old.quantity
+        reason = _check_terms(state, terms, order)
+    else:
+        reason = check(state, terms, order)
+    if reason == Reason.NONE:
+        reason = check_promises(state, terms, order, own_promise(state, replaced))
+    if reason != Reason.NONE:
+        row.parent, row.group = NONE, NONE
+        end(state, terms, order, Status.REJECTED.value, reason, ts_ns)
+        return
+    smaller = keeps_place and row.quantity <= old.quantity - old.filled
+    _take_place(state, terms, order, replaced, smaller or waits, ts_ns)
+
+
+@compiled
+def _take_place(
+    state: State, terms: Terms, order: int, replaced: int, in_place: bool, ts_ns: int
+) -> None:
+    row, old, counters = state.orders[order], state.orders[replaced], state.counters[0]
+    row.status = old.status
+    old.status, old.reason, old.ended_ns = Status.CANCELLED, Reason.REPLACED, ts_ns
+    promise(state, terms, replaced)
+    kept = 0
+    for place in range(counters.live):
+        other = state.live[place]
+        if state.orders[other].parent == replaced:
+            state.orders[other].parent, state.orders[other].group = order, order
+        if other != replaced:
+            state.live[kept] = other
+            kept += 1
+        elif in_place:
+            state.live[kept] = order
+            kept += 1
+    if not in_place:
+        row.ahead = 0.0
+        state.live[kept] = order
+    counters.changes += 1
+    counters.stale = 1
+    promise(state, terms, order)
+    if row.group != NONE:
+        promise_group(state, terms, row.group)
+    else:
+        _exits_behind(state, order)
+
+
+@compiled
+def _exits_behind(state: State, entry: int) -> None:
+    """Move the exits of an entry behind it, so that they take their turn after it."""
+    counters = state.counters[0]
+    place, rest = 0, counters.live
+    while rest > 0 and state.live[place] != entry:
+        order = state.live[place]
+        rest -= 1
+        if state.orders[order].parent != entry:
+            place += 1
+            continue
+        for behind in range(place, counters.live - 1):
+            state.live[behind] = state.live[behind + 1]
+        state.live[counters.live - 1] = order

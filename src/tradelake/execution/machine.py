@@ -1,0 +1,234 @@
+"""The matching core as Python sees it: orders go in, bars go by, fills come out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tradelake.execution.layout import NONE, OrderType, Sizing, Status, TimeInForce
+from tradelake.execution.state import BAR, Rows, State, grown, new_state, plain
+from tradelake.execution.terms import Terms
+from tradelake.market.arrays import FloatArray
+
+NAN = float("nan")
+_NO_EQUITY = np.empty(0)
+_FIRST_LOOK = 64
+
+
+class Machine:
+    """One account at one simulated venue.
+
+    Parameters
+    ----------
+    symbols : sequence of str
+        Names, in the order of the symbols' numbers.
+    instruments : Rows
+        :data:`~tradelake.execution.terms.INSTRUMENT` rows sorted by symbol, then instant.
+    terms : Terms
+        Broker, costs and latencies.
+    cash : int
+        At the start, cash units.
+
+    Notes
+    -----
+    Nothing here decides or waits: time is what :meth:`advance` is given, orders are sent at the
+    instant they say. Reading rows costs no compiled call.
+    """
+
+    def __init__(self, symbols: Sequence[str], instruments: Rows, terms: Terms, cash: int) -> None:
+        from tradelake.execution import core, dated, orders  # compiled: loaded by those who run
+
+        self._core, self._orders, self._dated = core, orders, dated
+        self.symbols: Mapping[str, int] = {name: number for number, name in enumerate(symbols)}
+        self.terms = plain(terms)
+        self.state: State = new_state(instruments, int(cash))
+        self.bars: Rows = np.empty(0, BAR)
+        self.equity: FloatArray = _NO_EQUITY
+
+    def load(self, bars: Rows, *, marked: bool = True) -> None:
+        """Take the bars that :meth:`advance` and :meth:`next_change` count.
+
+        Parameters
+        ----------
+        bars : Rows
+            As :func:`tradelake.execution.clock.merged` makes them.
+        marked : bool
+            Whether ``equity`` gets the equity at the close of each bar, quote units.
+        """
+        self.bars = bars
+        self.equity = np.full(len(bars), np.nan) if marked else _NO_EQUITY
+
+    @property
+    def orders(self) -> Rows:
+        """Orders so far; a row's index is its id."""
+        return self.state.orders[: self.state.counters["orders"][0]]
+
+    @property
+    def fills(self) -> Rows:
+        """Fills so far, in order of happening."""
+        return self.state.fills[: self.state.counters["fills"][0]]
+
+    def place(
+        self,
+        symbol: str,
+        side: int,
+        amount: float,
+        *,
+        now_ns: int,
+        kind: int = OrderType.MARKET,
+        sizing: int = Sizing.QUANTITY,
+        limit: float = NAN,
+        stop: float = NAN,
+        trail: float = NAN,
+        tif: int = TimeInForce.GTC,
+    ) -> int:
+        """Send an order and return its id; what the venue thinks of it shows in its row.
+
+        Parameters
+        ----------
+        symbol : str
+            An unknown one is rejected on arrival.
+        side : int
+            :class:`~tradelake.execution.layout.Side`; a target and a close find their own.
+        amount : float
+            What ``sizing`` says: base units, quote units, fraction of equity.
+        now_ns : int
+            Instant of the decision.
+        limit, stop : float
+            Quote units; NaN where the type has none.
+        trail : float
+            Quote units behind the water mark; a fraction where negative.
+        """
+        self._make_room()
+        return self._orders.send(
+            self.state,
+            self.terms,
+            now_ns,
+            self.symbols.get(symbol, NONE),
+            int(side),
+            int(kind),
+            int(tif),
+            int(sizing),
+            float(amount),
+            float(limit),
+            float(stop),
+            float(trail),
+            NONE,
+            NONE,
+        )
+
+    def bracket(
+        self,
+        symbol: str,
+        side: int,
+        amount: float,
+        *,
+        now_ns: int,
+        stop_loss: float = NAN,
+        trailing: float = NAN,
+        take_profit: float = NAN,
+        kind: int = OrderType.MARKET,
+        sizing: int = Sizing.QUANTITY,
+        limit: float = NAN,
+        stop: float = NAN,
+    ) -> int:
+        """Send an entry with its exits and return the entry's id (O3).
+
+        The exits' ids follow the entry's: first the stop (or trailing stop), then the target; NaN
+        leaves one out.
+        """
+        self._make_room()
+        return self._orders.send_bracket(
+            self.state,
+            self.terms,
+            now_ns,
+            self.symbols.get(symbol, NONE),
+            int(side),
+            int(kind),
+            int(sizing),
+            float(amount),
+            float(limit),
+            float(stop),
+            float(stop_loss),
+            float(trailing),
+            float(take_profit),
+        )
+
+    def cancel(self, order: int, *, now_ns: int) -> bool:
+        """Send a cancel; False where the order has ended or has one on its way."""
+        return self._orders.send_cancel(self.state, self.terms, now_ns, order)
+
+    def replace(
+        self,
+        order: int,
+        *,
+        now_ns: int,
+        amount: float = NAN,
+        limit: float = NAN,
+        stop: float = NAN,
+        trail: float = NAN,
+    ) -> int:
+        """Send a replacement and return its id (O4); what is NaN stays as it is.
+
+        ``amount`` is the quantity that shall be left to fill, base units.
+        """
+        self._make_room()
+        row = self.state.orders[order]
+        return self._orders.send(
+            self.state,
+            self.terms,
+            now_ns,
+            int(row["symbol"]),
+            int(row["side"]),
+            int(row["type"]),
+            int(row["tif"]),
+            int(row["sizing"]),
+            float(amount),
+            float(limit),
+            float(stop),
+            float(trail),
+            NONE,
+            int(order),
+        )
+
+    def next_change(self, first: int, last: int) -> int:
+        """Return the first bar in [first, last) that may change something, or ``last``.
+
+        Until then nothing fills, arrives or changes by date: only prices move. Nothing is touched.
+        """
+        return self._core.next_change(self.state, self.bars, first, last)
+
+    def advance(self, first: int, last: int, *, stops: bool = True) -> int:
+        """Match bars from ``first`` on and return the next one that was not.
+
+        Stops after the first bar in which anything changed that a strategy can see (a fill, a
+        reject, an end), or at ``last``. ``stops`` False goes on to ``last``.
+        """
+        while True:
+            reached = self._core.advance(
+                self.state, self.terms, self.bars, first, last, self.equity, stops
+            )
+            if reached >= 0:
+                return reached
+            first = -1 - reached
+            self._grow()
+
+    def finish(self, until_ns: int) -> None:
+        """Handle what arrives, and what changes by date, up to an instant after the last input."""
+        while not self._core.has_room(self.state):
+            self._grow()
+        self._dated.catch_up(self.state, self.terms, until_ns)
+
+    def working(self) -> Rows:
+        """Return the orders that have not ended."""
+        return self.orders[self.orders["status"] < Status.FILLED]
+
+    def _make_room(self) -> None:
+        if int(self.state.counters["orders"][0]) + 3 > len(self.state.orders):
+            self._grow()
+
+    def _grow(self) -> None:
+        counters = self.state.counters[0]
+        busy = int(counters["live"] + counters["sent"]) + len(self.symbols)
+        self.state = grown(self.state, 2 * busy + 8, 4 * busy + 8)

@@ -1,0 +1,111 @@
+"""What a taker pays: spread, slippage and impact on a reference price (B5, C1, C2). Compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tradelake.execution.compiled import compiled
+from tradelake.execution.layout import NONE
+from tradelake.execution.state import Rows, State
+from tradelake.execution.terms import Impact, Slippage, Terms
+
+
+@compiled
+def take_window(state: State, terms: Terms, bars: Rows, event: int) -> None:
+    """Take volatility and mean volume of the newest bars before this one (C2)."""
+    symbol = state.symbols[bars[event].symbol]
+    at, count, volume = bars[event].previous, 0, 0.0
+    returns, total = 0, 0.0
+    while at != NONE and count < terms.impact_window:
+        volume += bars[at].volume
+        count += 1
+        before = bars[at].previous
+        if before != NONE:
+            total += np.log(bars[at].close / bars[before].close)
+            returns += 1
+        at = before
+    symbol.volume = volume / count if count else 0.0
+    mean = total / returns if returns else 0.0
+    squares, at = 0.0, bars[event].previous
+    for _ in range(returns):
+        before = bars[at].previous
+        away = np.log(bars[at].close / bars[before].close) - mean
+        squares += away * away
+        at = before
+    symbol.volatility = np.sqrt(squares / returns) if returns else 0.0
+
+
+@compiled
+def permanent_at(state: State, terms: Terms, number: int, ts_ns: int) -> float:
+    """Return the permanent impact that is left at an instant, a fraction (C2)."""
+    symbol = state.symbols[number]
+    level = float(symbol.permanent)
+    if level == 0.0 or terms.impact_half_life_ns <= 0.0:
+        return level
+    return level * 0.5 ** ((ts_ns - symbol.permanent_ns) / terms.impact_half_life_ns)
+
+
+@compiled
+def leave_impact(
+    state: State, terms: Terms, number: int, side: int, quantity: int, ts_ns: int
+) -> None:
+    """Let a fill move every later one (C2)."""
+    symbol = state.symbols[number]
+    if terms.impact_kind != Impact.ALMGREN or not symbol.volume > 0.0:
+        return
+    amount = quantity * state.positions[number].unit
+    level = permanent_at(state, terms, number, ts_ns)
+    symbol.permanent = level + side * (terms.impact_permanent * amount / symbol.volume)
+    symbol.permanent_ns = ts_ns
+
+
+@compiled
+def _slippage(state: State, terms: Terms, number: int, quantity: int) -> float:
+    if terms.slippage_kind != Slippage.VOLUME_SHARE:
+        return terms.slippage
+    symbol = state.symbols[number]
+    most = terms.participation if terms.participation > 0.0 else 1.0
+    share = most
+    if symbol.bar_volume > 0.0:
+        filled = (symbol.done + quantity) * state.positions[number].unit
+        share = min(filled / symbol.bar_volume, most)
+    return terms.slippage * (share * share)
+
+
+@compiled
+def _impact(state: State, terms: Terms, number: int, quantity: int) -> float:
+    symbol = state.symbols[number]
+    if terms.impact_kind == Impact.NONE or not symbol.volume > 0.0:
+        return 0.0
+    share = quantity * state.positions[number].unit / symbol.volume
+    if terms.impact_kind == Impact.SQUARE_ROOT:
+        return float(terms.impact * symbol.volatility * np.sqrt(share))
+    return float(terms.impact * share**terms.impact_power)
+
+
+@compiled
+def taken_price(
+    state: State,
+    terms: Terms,
+    number: int,
+    side: int,
+    quantity: int,
+    reference: float,
+    limit: float,
+    ts_ns: int,
+) -> float:
+    """Return the price of a taker (B5): worse than the reference, never beyond its limit.
+
+    ``limit`` is NaN where the order has none.
+    """
+    worse = terms.half_spread + _slippage(state, terms, number, quantity)
+    worse += _impact(state, terms, number, quantity)
+    level = permanent_at(state, terms, number, ts_ns)
+    if level != 0.0:
+        reference *= 1.0 + level
+    price = reference * (1.0 + side * worse)
+    if side > 0 and price > limit:
+        return limit
+    if side < 0 and price < limit:
+        return limit
+    return price
