@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -127,6 +129,8 @@ def test_fee_rows_are_sorted_by_date_then_notional_when_there_are_several_tables
         ({"in_halt": "reject"}, "in_halt"),
         ({"largest_notional": float("nan")}, "largest_notional"),
         ({"largest_notional": -1.0}, "largest_notional"),
+        ({"rejections": {8: None}}, "rejections"),
+        ({"rejections": {Reason.HALTED: "no"}}, "rejections"),
         ({"minimum_notional": 10.0}, "minimum_notional"),
         ({"minimum_notional": (10.0,)}, "minimum_notional"),
         (
@@ -148,6 +152,7 @@ def test_rules_refuse_and_name_the_field_when_it_makes_no_sense(change, said) ->
         lambda: FeeTier(0.0, 1.0, 10_000.0),
         lambda: FeeTier(0.0, 1.0, float("inf")),
         lambda: FeeSchedule(0, ()),
+        lambda: FeeSchedule(0, ((0.0, 1.0, 1.0),)),
         lambda: FeeSchedule(0, (FeeTier(1.0, 1.0, 1.0),)),
         lambda: FeeSchedule(0, (FeeTier(0.0, 1.0, 1.0), FeeTier(0.0, 1.0, 1.0))),
         lambda: FeeSchedule(-1, (FeeTier(0.0, 1.0, 1.0),)),
@@ -213,6 +218,13 @@ def test_alpaca_names_what_is_missing_when_the_balance_does_not_suffice() -> Non
     )
     assert (answer.http, answer.code) == (403, 40310000)
     assert answer.message == "insufficient balance for BTC (requested: 1, available: 0.5)"
+
+
+def test_rules_are_the_same_when_sent_to_another_process() -> None:
+    sent = pickle.loads(pickle.dumps(ALPACA))
+    assert sent == ALPACA
+    assert sent.rejections == ALPACA.rejections
+    assert asdict(ALPACA)["fees"][0]["tiers"][0]["taker_bps"] == 25.0
 
 
 def test_broker_is_found_when_named_given_or_importable() -> None:

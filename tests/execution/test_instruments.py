@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from decimal import Decimal
 from fractions import Fraction
 
@@ -17,10 +18,10 @@ from tradelake.execution.instruments import (
     InstrumentHistory,
     InstrumentTerms,
     MinimumNotional,
-    unit_exponent,
 )
 from tradelake.execution.layout import NONE
 from tradelake.execution.terms import INSTRUMENT, Trading
+from tradelake.execution.units import unit_exponent
 from tradelake.market.records import Instrument
 
 BTC = "BTC/USD"
@@ -214,6 +215,8 @@ def test_rows_are_as_written_when_terms_are_made_by_hand() -> None:
         (record(min_trade_increment="0"), "decimal"),
         (record(min_trade_increment="1e-300"), "decimal"),
         (record(price_increment="a lot"), "decimal"),
+        (record(price_increment=0.1), "decimal"),
+        (record(min_order_size="1e10"), "decimal"),
         (record(price_increment="Infinity"), "decimal"),
         (record("renamed"), "renamed_to"),
         (record("renamed", renamed_to=BTC), "renamed_to"),
@@ -231,6 +234,18 @@ def test_a_record_is_refused_by_name_and_rule_when_it_is_bad(bad, rule) -> None:
 def test_rows_are_refused_when_a_first_price_is_no_price(price) -> None:
     with pytest.raises(InvalidData, match=r"price: first of BTC/USD"):
         InstrumentHistory().rows([BTC], [price])
+
+
+def test_rows_are_refused_when_a_minimum_is_worth_more_than_can_be_counted() -> None:
+    history = InstrumentHistory.of(BTC, min_order_size="1e9", min_trade_increment="1e-12")
+    with pytest.raises(InvalidData, match="too_large"):
+        history.rows([BTC], [1e7], minimum_notional=())
+    assert history.rows([BTC], [1.0])["minimum"].tolist() == [10**16]
+
+
+def test_a_history_is_the_same_when_it_was_sent_to_another_process() -> None:
+    history = InstrumentHistory.from_records([record(), record("halted", 5)])
+    assert pickle.loads(pickle.dumps(history)) == history
 
 
 def test_rows_are_refused_when_symbols_repeat_or_prices_lack() -> None:

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -75,6 +74,8 @@ class FeeSchedule:
     def __post_init__(self) -> None:
         whole("fees.valid_from_ns", self.valid_from_ns)
         instance("fees.tiers", self.tiers, tuple)
+        for tier in self.tiers:
+            instance("fees.tiers", tier, FeeTier)
         starts = [tier.notional for tier in self.tiers]
         require(bool(starts) and starts[0] == 0.0, "fees.tiers", "a first tier from 0", starts)
         rising = all(low < high for low, high in pairwise(starts))
@@ -163,9 +164,7 @@ class BrokerRules:
     largest_notional: float = 0.0
     minimum_notional: tuple[MinimumNotional, ...] = ()
     enforce_increments: bool = True
-    rejections: Mapping[Reason, Rejection] = field(
-        default_factory=lambda: MappingProxyType({}), compare=False
-    )
+    rejections: Mapping[Reason, Rejection] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         instance("name", self.name, str)
@@ -193,6 +192,12 @@ class BrokerRules:
         dates = [minimum.valid_from_ns for minimum in self.minimum_notional]
         rising = all(low < high for low, high in pairwise(dates))
         require(rising, "minimum_notional", "rising dates", dates)
+        instance("rejections", self.rejections, Mapping)
+        for reason, answer in self.rejections.items():
+            instance("rejections", reason, Reason)
+            instance("rejections", answer, Rejection)
+        # a copy that can be sent to another process, as a proxy of a mapping cannot
+        object.__setattr__(self, "rejections", dict(self.rejections))
 
     def _check_fees(self) -> None:
         instance("fees", self.fees, tuple)
@@ -247,7 +252,7 @@ class BrokerRules:
 
     @property
     def brackets_taken(self) -> bool:
-        """Whether a strategy may place brackets."""
+        """Whether a strategy may place brackets; matching itself looks at their orders' types."""
         return self.brackets or self.hold_unoffered
 
     def rejection(self, reason: Reason, **values: object) -> Rejection:

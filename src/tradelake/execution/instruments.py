@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from itertools import groupby, pairwise
-from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -22,6 +21,7 @@ import numpy.typing as npt
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.execution.layout import CASH_UNITS, NONE
 from tradelake.execution.terms import INSTRUMENT, Trading
+from tradelake.execution.units import MOST_UNITS, unit_exponent, whole_steps
 from tradelake.execution.validation import number, whole
 from tradelake.market.records import Instrument
 
@@ -29,11 +29,6 @@ Rows: TypeAlias = npt.NDArray[Any]
 """A structured array: one record a row."""
 
 DEFAULT_INCREMENT: Final = Decimal("1e-9")
-FINEST_EXPONENT: Final = -9
-LARGEST_HOLDING: Final = 100_000_000_000
-"""Quote units whose worth of an instrument is counted in 62 bits (M1)."""
-_MOST_UNITS: Final = 1 << 62
-_COARSEST_EXPONENT: Final = 9
 _DECIMALS: Final = ("min_order_size", "min_trade_increment", "price_increment")
 
 
@@ -69,7 +64,7 @@ class InstrumentTerms:
     from_ns : int
         ns since 1970 UTC.
     min_order_size, min_trade_increment, price_increment : Decimal or None
-        Base units, base units, quote units; None where the venue says nothing.
+        Base units, base units, quote units; None or 0 where the venue says nothing.
     trading : Trading
         What the venue does with it.
     renamed_to : str
@@ -114,9 +109,7 @@ class InstrumentHistory:
         Dates of a symbol do not rise.
     """
 
-    terms: Mapping[str, tuple[InstrumentTerms, ...]] = field(
-        default_factory=lambda: MappingProxyType({})
-    )
+    terms: Mapping[str, tuple[InstrumentTerms, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for symbol, dated in self.terms.items():
@@ -171,11 +164,11 @@ class InstrumentHistory:
                     dated.pop()
                 dated.append(following)
             terms[symbol] = tuple(dated)
-        return cls(MappingProxyType(terms))
+        return cls(terms)
 
     def with_symbol(self, symbol: str, *dated: InstrumentTerms) -> InstrumentHistory:
         """Return the history with ``symbol`` as given, for those who write it by hand."""
-        return InstrumentHistory(MappingProxyType({**self.terms, symbol: tuple(dated)}))
+        return InstrumentHistory({**self.terms, symbol: tuple(dated)})
 
     def unknown(self, symbols: Iterable[str]) -> tuple[str, ...]:
         """Return those of the symbols of which nothing is known, in their order."""
@@ -211,7 +204,8 @@ class InstrumentHistory:
             As many prices as symbols, none twice, are needed; a symbol is renamed within the run
             to one that is not among its symbols, or to one with another quantity unit.
         InvalidData
-            Rule ``price``: a first price is not a finite positive number.
+            Rule ``price``: a first price is not a finite positive number; rule ``too_large``: a
+            minimum or an increment does not fit 62 bits.
         """
         if len(first_prices) != len(symbols) or len(set(symbols)) != len(symbols):
             raise ConfigError(
@@ -266,29 +260,6 @@ class InstrumentHistory:
         return exponents
 
 
-def unit_exponent(increments: Iterable[Decimal], first_price: float) -> int:
-    """Return the power of ten that one unit of quantity is (M1).
-
-    1e-9, or finer where an increment is, or the smallest larger one in which
-    :data:`LARGEST_HOLDING` at the price counts fewer than 2**62 units.
-
-    >>> unit_exponent([Decimal("1e-9")], 60_000.0), unit_exponent([Decimal("1e-9")], 0.1)
-    (-9, -6)
-    """
-    finest = min((_exponent(one) for one in increments if one), default=FINEST_EXPONENT)
-    exponent = min(finest, FINEST_EXPONENT)
-    holding = Fraction(LARGEST_HOLDING) / Fraction(first_price)
-    while holding / Fraction(10) ** exponent >= _MOST_UNITS and exponent < _COARSEST_EXPONENT:
-        exponent += 1
-    return exponent
-
-
-def _exponent(value: Decimal) -> int:
-    exponent = value.normalize().as_tuple().exponent
-    assert isinstance(exponent, int)
-    return exponent
-
-
 def _minima(symbol: str, minima: Iterable[MinimumNotional]) -> list[MinimumNotional]:
     quote = symbol.partition("/")[2]
     return [minimum for minimum in minima if minimum.quote in ("", quote)]
@@ -327,9 +298,14 @@ def _row(
     increment = minimum = 0
     tick = 0.0
     if enforce:
-        increment = _multiple(one.min_trade_increment or DEFAULT_INCREMENT, unit)
+        increment = whole_steps(one.min_trade_increment or DEFAULT_INCREMENT, unit)
         minimum = math.ceil(Fraction(one.min_order_size or 0) / unit)
         tick = float(one.price_increment or 0)
+    if max(increment, minimum) >= MOST_UNITS:
+        raise InvalidData(
+            "too_large",
+            f"expected increment and minimum below 2**62 units of 1e{exponent}; found {one}",
+        )
     return (
         one.from_ns,
         int(one.trading),
@@ -340,12 +316,6 @@ def _row(
         tick,
         float(f"1e{exponent}"),
     )
-
-
-def _multiple(increment: Decimal, unit: Fraction) -> int:
-    """Return the smallest amount that is whole in increments and in units, in units."""
-    steps = Fraction(increment) / unit
-    return steps.numerator
 
 
 def _terms(record: Instrument, before: InstrumentTerms | None) -> InstrumentTerms:
@@ -386,9 +356,11 @@ def _decimal(record: Instrument, name: str) -> Decimal | None:
     text = getattr(record, name)
     if text == "":
         return None
+    if not isinstance(text, str):
+        raise _invalid("decimal", f"{name} as text", text, record)
     try:
         value = Decimal(text)
-    except (InvalidOperation, TypeError, ValueError):
+    except InvalidOperation:
         raise _invalid("decimal", f"{name} a decimal", text, record) from None
     least = 0 if name == "min_order_size" else Decimal("1e-18")
     if not value.is_finite() or not least <= value <= Decimal("1e9"):
