@@ -26,7 +26,7 @@ def strategies_page() -> str:
                         code(parameter.name),
                         parameter.type.__name__,
                         parameter.default,
-                        f"{parameter.low} to {parameter.high}",
+                        parameter.range,
                         parameter.doc,
                     )
                     for parameter in entry.parameters

@@ -18,6 +18,7 @@ import numpy as np
 from tradelake.errors import ConfigError
 from tradelake.execution.compiled import compiled
 from tradelake.market.arrays import BarArrays, FloatArray
+from tradelake.strategies.api import Value
 
 Columns: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
 """Open, high, low, close and volume, each of shape (n,)."""
@@ -54,7 +55,7 @@ class Kernel:
     state: int
     fill: Fill
 
-    def values(self, given: Mapping[str, int | float]) -> FloatArray:
+    def values(self, given: Mapping[str, Value]) -> FloatArray:
         """Return a combination's parameters as ``fill`` reads them."""
         return np.array([given[name] for name in self.parameters], dtype=np.float64)
 
@@ -82,7 +83,7 @@ def columns_of(bars: BarArrays) -> Columns:
     return bars.open, bars.high, bars.low, bars.close, bars.volume
 
 
-def targets_of(bars: BarArrays, kernel: Kernel, given: Mapping[str, int | float]) -> FloatArray:
+def targets_of(bars: BarArrays, kernel: Kernel, given: Mapping[str, Value]) -> FloatArray:
     """Return the targets of all bars, shape (n,): what the strategy's ``signals`` gives."""
     columns, size, targets = columns_of(bars), len(bars), np.empty(len(bars))
     state, shared, values = np.zeros(kernel.state), kernel.shared(columns), kernel.values(given)

@@ -82,7 +82,7 @@ class BacktestResult:
     symbol: str
     timeframe: str
     snapshot_id: str
-    parameters: Mapping[str, int | float]
+    parameters: Mapping[str, bool | int | float | str]
     start_ns: int
     end_ns: int
     close_ns: IntArray

@@ -38,7 +38,7 @@ class ClassifierStrategy:
     predictor: Predictor
 
     def __post_init__(self) -> None:
-        enter, leave = self.parameters["threshold_long"], self.parameters["threshold_exit"]
+        enter, leave = self._thresholds()
         if leave > enter:
             raise ConfigError(
                 f"strategy {self.name}: parameter threshold_exit: expected at most threshold_long "
@@ -74,10 +74,11 @@ class ClassifierStrategy:
                 f"expected {known.size} probabilities from the model of {self.name}; "
                 f"found shape {probability.shape}",
             )
-        targets[known] = _hysteresis(
-            probability, self.parameters["threshold_long"], self.parameters["threshold_exit"]
-        )
+        targets[known] = _hysteresis(probability, *self._thresholds())
         return targets
+
+    def _thresholds(self) -> tuple[float, float]:
+        return float(self.parameters["threshold_long"]), float(self.parameters["threshold_exit"])
 
 
 def _hysteresis(probability: FloatArray, enter: float, leave: float) -> FloatArray:

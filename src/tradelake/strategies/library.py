@@ -60,7 +60,7 @@ class Entry:
         """
         values = resolve(self.name, self.parameters, given)
         for lower, upper in zip(self.ascending, self.ascending[1:], strict=False):
-            if not values[lower] < values[upper]:
+            if not float(values[lower]) < float(values[upper]):
                 raise ConfigError(
                     f"strategy {self.name}: parameter {lower}: expected less than {upper} = "
                     f"{values[upper]}; found {values[lower]}"
@@ -112,7 +112,7 @@ def _previous(values: FloatArray) -> FloatArray:
 
 
 def _buy_and_hold(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
-    return np.full(len(bars), parameters["fraction"], dtype=np.float64)
+    return np.full(len(bars), float(parameters["fraction"]))
 
 
 def _sma_cross(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
@@ -122,7 +122,7 @@ def _sma_cross(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
     slow *= TIE
     points, sides = _turns(difference > slow, difference < -slow)
     crosses = slice(1, None)  # the first side is where the averages start, not a cross
-    targets = np.where(sides[crosses] > 0, 1.0, parameters["below"])
+    targets = np.where(sides[crosses] > 0, 1.0, float(parameters["below"]))
     return _staircase(len(bars), points[crosses], targets)
 
 
@@ -135,7 +135,7 @@ def _donchian(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
 def _bollinger_reversion(bars: BarArrays, parameters: Mapping[str, Value]) -> FloatArray:
     window = int(parameters["window"])
     mean = rolling_mean(bars.close, window) * (1.0 - TIE)
-    band = parameters["width"] * rolling_std(bars.close, window)
+    band = float(parameters["width"]) * rolling_std(bars.close, window)
     return _long_or_flat(bars.close < mean - band, bars.close >= mean)
 
 
