@@ -18,6 +18,7 @@ import click
 
 from tradelake import __version__
 from tradelake.commands import signals
+from tradelake.commands.backtest import backtest, backtests
 from tradelake.commands.capacity import capacity
 from tradelake.commands.exchange import exchange
 from tradelake.commands.gaps import backfill, gaps
@@ -25,6 +26,7 @@ from tradelake.commands.lake import sql
 from tradelake.commands.machine import demo, up
 from tradelake.commands.quarantine import quarantine
 from tradelake.commands.rebuild import rebuild
+from tradelake.commands.sweep import sweep
 from tradelake.commands.tap import tap
 from tradelake.commands.transforms import transforms
 from tradelake.errors import ConfigError, TradelakeError
@@ -38,6 +40,8 @@ def cli() -> None:
 
 for _verb in (
     backfill,
+    backtest,
+    backtests,
     capacity,
     demo,
     exchange,
@@ -45,6 +49,7 @@ for _verb in (
     quarantine,
     rebuild,
     sql,
+    sweep,
     tap,
     transforms,
     up,

@@ -115,6 +115,13 @@ def refuse_trained_bars(bars: BarArrays, strategy: Strategy) -> None:
 
 
 def targets_of(bars: BarArrays, strategy: Strategy) -> FloatArray:
+    """Return a strategy's targets of all bars, shape (n,); 0 before its first number.
+
+    Raises
+    ------
+    InvalidData
+        Rules ``strategy`` and ``signal``, as :func:`run`.
+    """
     name = kernel_name(strategy)
     if name:
         from tradelake.backtest import kernels

@@ -234,7 +234,7 @@ class Backtest:
     @property
     def fees(self) -> dict[str, float]:
         """Fees by asset: units of each base asset, and of the quote currency."""
-        fees = {}
+        fees: dict[str, float] = {}
         for number, symbol in enumerate(self.symbols):
             base = int(self.books.positions["fees_base"][number])
             if base:

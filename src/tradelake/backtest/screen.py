@@ -185,12 +185,12 @@ def screen_bars(
         _gaps(look, ts_ns, timeframe_ns(timeframe))
     kept = look.kept
     bars = BarArrays(
-        symbol,
-        timeframe,
-        ts_ns[kept],
-        *(numbers[name][kept] for name in (*PRICE_COLUMNS, "volume")),
-        snapshot_id,
-        None if over_ns is None else np.asarray(over_ns, np.int64)[kept],
+        symbol=symbol,
+        timeframe=timeframe,
+        ts_event_ns=ts_ns[kept],
+        snapshot_id=snapshot_id,
+        over_ns=None if over_ns is None else np.asarray(over_ns, np.int64)[kept],
+        **{name: column[kept] for name, column in numbers.items()},
     )
     return bars, tuple(look.findings)
 

@@ -1,0 +1,297 @@
+"""What ``backtest`` and ``sweep`` share: options, data, strategies, costs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from tradelake.commands.options import FOLDER, NOT_NEGATIVE, POSITIVE, split
+from tradelake.errors import ConfigError
+from tradelake.topology import names
+
+if TYPE_CHECKING:
+    from tradelake.backtest.screen import Screen
+    from tradelake.execution.costs import Costs
+    from tradelake.market.arrays import BarArrays
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+SAVED: Final = Path(".tradelake/backtests")
+LAKE: Final = "lake"
+
+_OPTIONS: Final = (
+    click.argument("strategy"),
+    click.option("--symbols", required=True, help="Pairs, with commas: BTC/USD,ETH/USD."),
+    click.option("--start", help="First open, ISO date or time, UTC."),
+    click.option("--end", help="Opens before it, ISO date or time, UTC."),
+    click.option(
+        "--timeframe", help="Timeframe of the bars; 1m of a lake, of a file its own, by default."
+    ),
+    click.option(
+        "--bars",
+        "source",
+        multiple=True,
+        default=(LAKE,),
+        show_default=True,
+        help="`lake`, or a Parquet file of bars; may be repeated.",
+    ),
+    click.option(
+        "--root",
+        type=FOLDER,
+        help="Folder of the embedded AWS; by default the lake that the variables name, else"
+        " .tradelake.",
+    ),
+    click.option(
+        "--broker", default="alpaca", show_default=True, help="alpaca, ideal or module:NAME."
+    ),
+    click.option(
+        "--rung",
+        type=click.Choice(["auto", "1", "2"]),
+        default="auto",
+        show_default=True,
+        help="How real fills are; auto takes the highest that the data carries.",
+    ),
+    click.option("--slippage-bps", type=NOT_NEGATIVE, default=5.0, show_default=True),
+    click.option(
+        "--spread-bps", type=NOT_NEGATIVE, default=0.0, show_default=True, help="Whole spread."
+    ),
+    click.option(
+        "--participation",
+        type=NOT_NEGATIVE,
+        default=0.1,
+        show_default=True,
+        help="Most of a bar's volume that fills take; 0: all they want. Rung 2.",
+    ),
+    click.option("--cash", type=POSITIVE, default=100_000.0, show_default=True),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
+    click.option(
+        "--screen",
+        "screens",
+        multiple=True,
+        metavar="RULE=ACTION",
+        help="gaps, duplicates, zero_volume or ranges = refuse, mask or flag.",
+    ),
+    click.option(
+        "--max-seconds", type=POSITIVE, default=3600.0, show_default=True, help="Of one run."
+    ),
+    click.option("--max-orders", type=click.IntRange(1), default=1_000_000, show_default=True),
+    click.option(
+        "--out", type=FOLDER, default=SAVED, show_default=True, help="Folder of saved results."
+    ),
+    click.option("--no-save", is_flag=True, help="Keep nothing."),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables."),
+)
+
+
+def run_options(command: Command) -> Command:
+    """Give a command the options of a run, in the order in which help shows them."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options of a run as they were given."""
+
+    strategy: str
+    symbols: str
+    start: str | None
+    end: str | None
+    timeframe: str | None
+    source: tuple[str, ...]
+    root: Path | None
+    broker: str
+    rung: str
+    slippage_bps: float
+    spread_bps: float
+    participation: float
+    cash: float
+    seed: int
+    screens: tuple[str, ...]
+    max_seconds: float
+    max_orders: int
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Asked:
+        """Return the options of a run among those of a command."""
+        return cls(**{field.name: given[field.name] for field in fields(cls)})
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The symbols, each once.
+
+        Raises
+        ------
+        ConfigError
+            None, or one twice.
+        """
+        found = split(self.symbols)
+        if not found or len(set(found)) != len(found):
+            raise ConfigError(f"--symbols: expected pairs, each once; found {self.symbols!r}")
+        return found
+
+    def keywords(self, code_version: str) -> dict[str, Any]:
+        """Return what :func:`tradelake.backtest.session.run` takes by keyword."""
+        from tradelake.backtest.limits import Limits
+
+        return {
+            "broker": self.broker,
+            "costs": self._costs(),
+            "rung": "auto" if self.rung == "auto" else int(self.rung),
+            "cash": self.cash,
+            "seed": self.seed,
+            "limits": Limits(self.max_seconds, self.max_orders),
+            "screen": self.screen(),
+            "code_version": code_version,
+        }
+
+    def _costs(self) -> Costs:
+        from tradelake.execution.costs import Costs, FixedSlippage, Participation, Spread
+
+        return Costs(
+            spread=Spread(self.spread_bps),
+            slippage=FixedSlippage(self.slippage_bps),
+            participation=Participation(self.participation),
+        )
+
+    def screen(self) -> Screen:
+        """Return what is done about data that is not as it should be.
+
+        Raises
+        ------
+        ConfigError
+            An unknown rule or action.
+        """
+        from tradelake.backtest.grid import named
+        from tradelake.backtest.screen import Screen
+
+        chosen = named(self.screens, "--screen")
+        known = [field.name for field in fields(Screen)]
+        for rule in chosen:
+            if rule not in known:
+                raise ConfigError(f"--screen: expected one of {', '.join(known)}; found {rule!r}")
+        return Screen(**chosen)  # type: ignore[arg-type] # checked there
+
+    def data(self) -> list[BarArrays]:
+        """Return the bars of each symbol, checked by the screen when they are run.
+
+        Raises
+        ------
+        ConfigError, InsufficientData
+            There are no such bars.
+        """
+        start_ns, end_ns = instant(self.start, "--start"), instant(self.end, "--end")
+        if start_ns is not None and end_ns is not None and start_ns >= end_ns:
+            raise ConfigError(f"--end: expected later than {self.start}; found {self.end}")
+        if self.source == (LAKE,):
+            lake = self._lake()
+            found = (lake.bars(one, self.timeframe or "1m", start_ns, end_ns) for one in self.names)
+            return list(found)
+        if LAKE in self.source:
+            raise ConfigError("--bars: expected the lake or files; found both")
+        return [self._from_files(symbol, start_ns, end_ns) for symbol in self.names]
+
+    def _lake(self) -> Any:  # noqa: ANN401 - the lake's reader, imported where it is used
+        from tradelake.bootstrap import wire_lake_reader
+        from tradelake.local.layout import DEFAULT_ROOT, Layout
+
+        if self.root is None and names.ENV_CATALOG_URI in os.environ:
+            return wire_lake_reader(os.environ)
+        layout = Layout(self.root or DEFAULT_ROOT)
+        if layout.marked() is None:
+            raise ConfigError(
+                f"no lake at {layout.root}: run `tradelake demo`, name another --root, or give"
+                " --bars FILE.parquet"
+            )
+        return wire_lake_reader(layout.variables())
+
+    def _from_files(self, symbol: str, start_ns: int | None, end_ns: int | None) -> BarArrays:
+        from tradelake.adapters.disk.bars import read_columns, timeframe_of
+        from tradelake.backtest.screen import screen_bars
+        from tradelake.market.resample import resample
+        from tradelake.market.timeframes import timeframe_ns
+
+        paths = [Path(path) for path in self.source]
+        columns = read_columns(paths, symbol, start_ns, end_ns)
+        own = timeframe_of(columns["ts_ns"], f"{symbol} in {', '.join(self.source)}")
+        bars, findings = screen_bars(symbol, own, columns, self.screen())
+        for finding in findings:
+            if finding.action == "mask":
+                click.echo(f"note: {finding}", err=True)
+        wanted = self.timeframe or own
+        if wanted == own:
+            return bars
+        if timeframe_ns(wanted) < timeframe_ns(own):
+            raise ConfigError(f"--timeframe: expected {own} or longer; found {wanted}")
+        return resample(bars, wanted)
+
+
+def instant(text: str | None, option: str) -> int | None:
+    """Return an ISO date or time as ns since 1970 UTC; without a zone it is UTC.
+
+    Raises
+    ------
+    ConfigError
+        It is none.
+    """
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(
+            f"{option}: expected an ISO date or time, for instance 2024-01-31; found {text!r}"
+        ) from None
+    aware = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return int(aware.timestamp()) * 1_000_000_000
+
+
+def strategy_of(name: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any style
+    """Return a strategy of the library, or what ``module:NAME`` makes of the parameters.
+
+    Raises
+    ------
+    ConfigError
+        There is none, or it does not take the parameters.
+    """
+    if ":" not in name:
+        from tradelake.strategies.library import make
+
+        return make(name, parameters)
+    module, _, attribute = name.partition(":")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        kind = getattr(importlib.import_module(module), attribute, None)
+    except ImportError as error:
+        raise ConfigError(f"strategy {name}: cannot import {module}: {error}") from error
+    if not callable(kind):
+        raise ConfigError(f"strategy {name}: expected a class or function; found {kind!r}")
+    try:
+        return kind(**parameters)
+    except TypeError as error:
+        raise ConfigError(f"strategy {name}: {error}") from error
+
+
+def measures_table(title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Print names and values."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, box=None, title_justify="left", show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in rows:
+        table.add_row(Text(name), Text(value))
+    Console(highlight=False).print(table)

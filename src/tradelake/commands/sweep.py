@@ -1,0 +1,169 @@
+"""``tradelake sweep``: one strategy with every combination of a grid."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import click
+
+from tradelake.commands.runs import Asked, run_options, strategy_of
+from tradelake.errors import ConfigError, InsufficientData, InvalidData
+
+if TYPE_CHECKING:
+    from tradelake.market.arrays import BarArrays
+
+_SHOWN: Final = 20
+_MEASURES: Final = ("total_return", "sharpe", "max_drawdown", "turnover", "trades")
+
+
+@click.command()
+@run_options
+@click.option(
+    "--param", "params", multiple=True, metavar="NAME=VALUE", help="The same in all runs."
+)
+@click.option(
+    "--grid",
+    "grids",
+    multiple=True,
+    required=True,
+    metavar="NAME=VALUES",
+    help="first:last:step, both ends included, or values with commas; repeat it.",
+)
+@click.option(
+    "--workers", type=click.IntRange(1), help="Runs at a time; by default one for each core."
+)
+def sweep(
+    params: tuple[str, ...],
+    grids: tuple[str, ...],
+    workers: int | None,
+    *,
+    out: Path,
+    no_save: bool,
+    as_json: bool,
+    **given: Any,  # noqa: ANN401 - options of a run, by name
+) -> None:
+    """Run STRATEGY with every combination of the grid, and rank them by Sharpe ratio.
+
+    The best of many looks good by luck: the number of runs is part of what is saved. A combination
+    that fails is listed with its error, and the exit code is 1.
+    """
+    from tradelake.adapters.disk.backtests import SavedBacktests
+    from tradelake.adapters.system import SystemClock, code_version
+    from tradelake.backtest.grid import combinations, named, value_of, values_of
+
+    asked = Asked.of(given)
+    fixed = {name: value_of(text) for name, text in named(params, "--param").items()}
+    grid = {name: values_of(text) for name, text in named(grids, "--grid").items()}
+    twice = sorted(set(fixed) & set(grid))
+    if twice:
+        raise ConfigError(f"--grid: {twice[0]} is given by --param too")
+    chosen = combinations(grid)
+    keywords = asked.keywords(code_version())
+    trials = _run_all(asked, asked.data(), [fixed | one for one in chosen], keywords, workers)
+    trials.sort(key=lambda trial: -_order(trial["sharpe"]))
+    failed = [trial for trial in trials if trial["error"]]
+    summary = {
+        "title": f"{asked.strategy} on {asked.symbols}: {len(trials)} runs",
+        "runs": len(trials),
+        "failed": len(failed),
+        "grid": {name: list(values) for name, values in grid.items()},
+        "parameters": fixed,
+        "metrics": trials[0],
+        "final_equity": trials[0]["final_equity"],
+        "code_version": keywords["code_version"],
+        "options": {name: str(value) for name, value in given.items()},
+    }
+    saved = None
+    if not no_save:
+        saved = SavedBacktests(out).save_sweep(summary, trials, SystemClock().now_ns())
+    if as_json:
+        click.echo(json.dumps({"id": saved, **summary, "trials": trials}, allow_nan=False))
+    else:
+        _show(trials, list(grid), out, saved)
+    if failed:
+        first = failed[0]["error"]
+        click.echo(f"tradelake: {len(failed)} of {len(trials)} runs failed: {first}", err=True)
+        raise click.exceptions.Exit(1)
+
+
+def _order(value: float | None) -> float:
+    return float("-inf") if value is None else value
+
+
+def _run_all(
+    asked: Asked,
+    data: Sequence[BarArrays],
+    combinations: Sequence[dict[str, Any]],
+    keywords: dict[str, Any],
+    workers: int | None,
+) -> list[dict[str, Any]]:
+    from tradelake.backtest.session import run
+
+    def one(parameters: dict[str, Any]) -> dict[str, Any]:
+        empty = dict.fromkeys((*_MEASURES, "final_equity", "fees"))
+        try:
+            result = run(data, strategy_of(asked.strategy, parameters), **keywords)
+            row = result.metrics().row()
+        except (ConfigError, InvalidData, InsufficientData) as error:
+            return {**parameters, **empty, "error": str(error)}
+        final = float(result.equity_values[-1])
+        return {**parameters, **empty, **row, "final_equity": final, "error": ""}
+
+    count = workers or os.cpu_count() or 1
+    with _counted(len(combinations)) as bar, ThreadPoolExecutor(count) as pool:
+        futures = [pool.submit(one, parameters) for parameters in combinations]
+        trials = []
+        try:
+            for future in futures:
+                trials.append(future.result())
+                bar.update(1)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return trials
+
+
+class _Bar(Protocol):
+    def update(self, n_steps: int) -> None: ...
+
+
+class _Silent:
+    def update(self, n_steps: int) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def _counted(length: int) -> Iterator[_Bar]:
+    """Count on a terminal's standard error; elsewhere say nothing."""
+    stream = click.get_text_stream("stderr")
+    if not stream.isatty():
+        yield _Silent()
+        return
+    with click.progressbar(length=length, label="runs", file=stream) as bar:
+        yield bar
+
+
+def _show(trials: list[dict[str, Any]], names: list[str], out: Path, saved: str | None) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None)
+    for name in (*names, *_MEASURES, "error"):
+        table.add_column(name.replace("_", " "), justify="left" if name == "error" else "right")
+    for trial in trials[:_SHOWN]:
+        cells = [str(trial[name]) for name in names]
+        cells += ["–" if trial[name] is None else f"{trial[name]:,.4g}" for name in _MEASURES]
+        table.add_row(*map(Text, (*cells, trial["error"])))
+    console = Console(highlight=False)
+    console.print(table)
+    if len(trials) > _SHOWN:
+        console.print(f"... and {len(trials) - _SHOWN} more runs")
+    if saved is not None:
+        console.print(f"saved: {out / saved}", markup=False)
