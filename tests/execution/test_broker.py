@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -225,6 +227,15 @@ def test_rules_are_the_same_when_sent_to_another_process() -> None:
     assert sent == ALPACA
     assert sent.rejections == ALPACA.rejections
     assert asdict(ALPACA)["fees"][0]["tiers"][0]["taker_bps"] == 25.0
+
+
+def test_brokers_load_no_compiler_when_imported() -> None:
+    code = (
+        "import sys, tradelake.execution.brokers, tradelake.execution.realism;"
+        "print([name for name in ('numba', 'llvmlite', 'pandas') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
 
 
 def test_broker_is_found_when_named_given_or_importable() -> None:
