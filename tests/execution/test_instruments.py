@@ -243,6 +243,23 @@ def test_rows_are_refused_when_a_minimum_is_worth_more_than_can_be_counted() -> 
     assert history.rows([BTC], [1.0])["minimum"].tolist() == [10**16]
 
 
+def test_rows_of_the_lake_say_what_records_do_when_read() -> None:
+    row = {
+        "venue": "alpaca", "symbol": BTC, "ts_event_ns": 5, "ts_ingest_ns": 6, "event": "halted",
+        "status": "active", "tradable": False, "min_order_size": "0.0001",
+        "min_trade_increment": "0.0001", "price_increment": "1", "renamed_to": None, "flags": None,
+    }  # fmt: skip
+    assert InstrumentHistory.from_rows([row]) == InstrumentHistory.from_records(
+        [record("halted", 5)]
+    )
+
+
+@pytest.mark.parametrize("row", [{}, {"symbol": BTC}, {"symbol": BTC, "ts_event_ns": "now"}])
+def test_a_row_is_refused_when_columns_are_missing(row) -> None:
+    with pytest.raises(InvalidData, match="instrument_row"):
+        InstrumentHistory.from_rows([row])
+
+
 def test_a_history_is_the_same_when_it_was_sent_to_another_process() -> None:
     history = InstrumentHistory.from_records([record(), record("halted", 5)])
     assert pickle.loads(pickle.dumps(history)) == history

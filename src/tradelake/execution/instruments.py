@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from itertools import groupby, pairwise
 from typing import Any, Final, TypeAlias
@@ -19,76 +19,21 @@ import numpy as np
 import numpy.typing as npt
 
 from tradelake.errors import ConfigError, InvalidData
+from tradelake.execution.instrument_terms import (
+    InstrumentTerms,
+    MinimumNotional,
+    record_of,
+    terms_of,
+)
 from tradelake.execution.layout import CASH_UNITS, NONE
 from tradelake.execution.terms import INSTRUMENT, Trading
 from tradelake.execution.units import MOST_UNITS, unit_exponent, whole_steps
-from tradelake.execution.validation import number, whole
 from tradelake.market.records import Instrument
 
 Rows: TypeAlias = npt.NDArray[Any]
 """A structured array: one record a row."""
 
 DEFAULT_INCREMENT: Final = Decimal("1e-9")
-_DECIMALS: Final = ("min_order_size", "min_trade_increment", "price_increment")
-
-
-@dataclass(frozen=True, slots=True)
-class MinimumNotional:
-    """Smallest notional of an order from an instant on.
-
-    Parameters
-    ----------
-    valid_from_ns : int
-        ns since 1970 UTC.
-    notional : float
-        Quote units.
-    quote : str
-        Quote currency of the symbols it holds for; empty for all.
-    """
-
-    valid_from_ns: int
-    notional: float
-    quote: str = ""
-
-    def __post_init__(self) -> None:
-        whole("minimum_notional.valid_from_ns", self.valid_from_ns)
-        number("minimum_notional.notional", self.notional, 0.0, 9e10)
-
-
-@dataclass(frozen=True, slots=True)
-class InstrumentTerms:
-    """What holds for one symbol from ``from_ns`` on.
-
-    Parameters
-    ----------
-    from_ns : int
-        ns since 1970 UTC.
-    min_order_size, min_trade_increment, price_increment : Decimal or None
-        Base units, base units, quote units; None or 0 where the venue says nothing.
-    trading : Trading
-        What the venue does with it.
-    renamed_to : str
-        The symbol that carries on from here; empty for none.
-    """
-
-    from_ns: int
-    min_order_size: Decimal | None = None
-    min_trade_increment: Decimal | None = None
-    price_increment: Decimal | None = None
-    trading: Trading = Trading.OPEN
-    renamed_to: str = ""
-
-    def __post_init__(self) -> None:
-        whole("instrument.from_ns", self.from_ns)
-        for name in _DECIMALS:
-            value = getattr(self, name)
-            valid = value is None or (
-                isinstance(value, Decimal) and value.is_finite() and value >= 0
-            )
-            if not valid:
-                raise ConfigError(
-                    f"instrument.{name}: expected None or a Decimal of 0 or more; found {value!r}"
-                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +104,26 @@ class InstrumentHistory:
         for symbol, of_symbol in groupby(ordered, key=lambda record: record.symbol):
             dated: list[InstrumentTerms] = []
             for record in of_symbol:
-                following = _terms(record, dated[-1] if dated else None)
+                following = terms_of(record, dated[-1] if dated else None)
                 if dated and dated[-1].from_ns == following.from_ns:
                     dated.pop()
                 dated.append(following)
             terms[symbol] = tuple(dated)
         return cls(terms)
+
+    @classmethod
+    def from_rows(cls, rows: Iterable[Mapping[str, object]]) -> InstrumentHistory:
+        """Return what rows of the lake's table ``instruments`` say, each a mapping by column.
+
+        ``renamed_to`` may be None; columns of transport are not looked at.
+
+        Raises
+        ------
+        InvalidData
+            Rule ``instrument_row``: a column is missing or of another type; rules of
+            :meth:`from_records`.
+        """
+        return cls.from_records(map(record_of, rows))
 
     def with_symbol(self, symbol: str, *dated: InstrumentTerms) -> InstrumentHistory:
         """Return the history with ``symbol`` as given, for those who write it by hand."""
@@ -318,56 +277,4 @@ def _row(
     )
 
 
-def _terms(record: Instrument, before: InstrumentTerms | None) -> InstrumentTerms:
-    values = {name: _decimal(record, name) for name in _DECIMALS}
-    if before is not None:
-        values = {name: getattr(before, name) if v is None else v for name, v in values.items()}
-    if record.ts_event < 0:
-        raise _invalid("negative_time", "ts_event of 0 or more", record.ts_event, record)
-    if (record.event == "renamed") != bool(record.renamed_to):
-        rule = "a new symbol of a rename, and of nothing else"
-        raise _invalid("renamed_to", rule, record.renamed_to, record)
-    if record.renamed_to == record.symbol:
-        raise _invalid("renamed_to", "another symbol", record.renamed_to, record)
-    return InstrumentTerms(
-        record.ts_event,
-        values["min_order_size"],
-        values["min_trade_increment"],
-        values["price_increment"],
-        _trading(record),
-        record.renamed_to,
-    )
-
-
-def _trading(record: Instrument) -> Trading:
-    match record.event:
-        case "delisted":
-            return Trading.DELISTED
-        case "halted":
-            return Trading.HALTED
-        case "resumed":
-            return Trading.OPEN
-        case "listed" | "changed" | "renamed":
-            return Trading.OPEN if record.tradable else Trading.HALTED
-    raise _invalid("instrument_event", "a known event", record.event, record)
-
-
-def _decimal(record: Instrument, name: str) -> Decimal | None:
-    text = getattr(record, name)
-    if text == "":
-        return None
-    if not isinstance(text, str):
-        raise _invalid("decimal", f"{name} as text", text, record)
-    try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise _invalid("decimal", f"{name} a decimal", text, record) from None
-    least = 0 if name == "min_order_size" else Decimal("1e-18")
-    if not value.is_finite() or not least <= value <= Decimal("1e9"):
-        raise _invalid("decimal", f"{name} from {least} to 1e9", text, record)
-    return value
-
-
-def _invalid(rule: str, expected: str, found: object, record: Instrument) -> InvalidData:
-    where = f"{record.event} {record.symbol} at {record.ts_event}"
-    return InvalidData(rule, f"expected {expected}; found {found!r:.60} in Instrument {where}")
+__all__ = ["InstrumentHistory", "InstrumentTerms", "MinimumNotional", "Rows"]
