@@ -10,7 +10,7 @@ import numpy as np
 
 from tradelake.errors import InvalidData
 from tradelake.execution.layout import NONE, OrderType, Side, Sizing, TimeInForce
-from tradelake.market.arrays import FloatArray
+from tradelake.market.arrays import BarArrays, FloatArray
 from tradelake.strategies.event import History, OrderRequest, Rng, WorkingOrder
 
 NAN: Final = math.nan
@@ -63,6 +63,10 @@ class Desk(Protocol):
 
     def history(self, symbol: str, n: int) -> History:
         """Return the newest ``n`` bars known, or as many as there are."""
+        ...
+
+    def bars(self, symbol: str) -> BarArrays:
+        """Return all bars known."""
         ...
 
     def feature(self, symbol: str, name: str) -> float:
@@ -145,6 +149,10 @@ class EventContext:
     def history(self, symbol: str, n: int) -> History:
         """Return the newest ``n`` bars that are known by now, or as many as there are."""
         return self._desk.history(symbol, n)
+
+    def bars(self, symbol: str) -> BarArrays:
+        """Return all bars that are known by now."""
+        return self._desk.bars(symbol)
 
     def feature(self, name: str, symbol: str | None = None) -> float:
         """Return a feature of the newest bar by its name, NaN in its warm-up."""

@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from tradelake.execution.layout import OrderType, Side, Sizing, TimeInForce
-from tradelake.market.arrays import FloatArray, IntArray
+from tradelake.market.arrays import BarArrays, FloatArray, IntArray
 from tradelake.strategies import state
 from tradelake.strategies.api import Value
 
@@ -186,6 +186,10 @@ class Context(Protocol):
         """Return the newest ``n`` bars that are known by now, or as many as there are."""
         ...
 
+    def bars(self, symbol: str) -> BarArrays:
+        """Return all bars that are known by now; costs more than :meth:`history`."""
+        ...
+
     def feature(self, name: str, symbol: str | None = None) -> float:
         """Return a feature of the newest bar by its name, NaN in its warm-up."""
         ...
@@ -279,7 +283,7 @@ class Context(Protocol):
         ...
 
 
-class EventStrategy(Protocol):
+class EventStrategy:
     """A strategy that is told of events; subclass it and write the methods you need.
 
     A driver calls only what a subclass has written. Calls come in the order in which things become
