@@ -309,6 +309,49 @@ class _Writer:
         self.add("advance", now_ns=START_NS + (self.length + 20) * MINUTE_NS)
         return self.scenario
 
+    def ticks(self) -> Scenario:
+        """Quotes and trades, or a book: one symbol after the other at instants of their own."""
+        draw, now_ns = self.draw, START_NS
+        for step in range(self.length):
+            now_ns += draw.choice([0, 1, MINUTE_NS // 4])
+            symbol = draw.randrange(len(self.prices))
+            self.prices[symbol] = round(self.prices[symbol] * (1.0 + draw.gauss(0.0, 0.003)), 2)
+            self.tick(symbol, now_ns, step)
+            if draw.random() < 0.3:
+                self.decide(now_ns)
+        self.add("advance", now_ns=now_ns + HOUR_NS)
+        return self.scenario
+
+    def tick(self, symbol: int, now_ns: int, event: int) -> None:
+        draw, price = self.draw, self.prices[symbol]
+        where: dict[str, Any] = {"symbol": symbol, "ts_ns": now_ns}
+        size = draw.choice([0.01, 0.5, 20.0, draw.uniform(0.0, 300.0)])
+        if draw.random() < 0.3:
+            side = draw.choice([0, 1, -1])
+            self.add("trade", **where, price=price, size=size, side=side, event=event)
+        elif self.scenario.terms.rung == Rung.BOOK:
+            self.book(where, price, size, event)
+        else:
+            gap = draw.choice([0.01, 0.05])
+            sizes = {"bid_size": size, "ask_size": draw.choice([0.0, 1.0, 50.0])}
+            self.add("quote", **where, bid=price, ask=price + gap, **sizes, event=event)
+
+    def book(self, where: dict[str, Any], price: float, size: float, event: int) -> None:
+        """A level told anew on either side of the price, or the whole book."""
+        draw = self.draw
+        if draw.random() < 0.1 or event < len(self.prices):
+            self.add("book_reset", **where)
+            for depth in range(1, 5):
+                for side in (1, -1):
+                    level = round(price - side * 0.01 * depth, 2)
+                    size = draw.uniform(0.1, 50.0)
+                    self.add("book_level", **where, side=side, price=level, size=size, event=event)
+            return
+        side = draw.choice([1, -1])
+        level = round(price - side * 0.01 * draw.choice([0, 1, 2, 3]), 2)
+        size = draw.choice([0.0, size, size])
+        self.add("book_level", **where, side=side, price=level, size=size, event=event)
+
 
 def bar_scenario(seed: int, length: int = 40, symbols: int | None = None) -> Scenario:
     """A random scenario on bars, rungs 1 and 2."""
@@ -316,4 +359,11 @@ def bar_scenario(seed: int, length: int = 40, symbols: int | None = None) -> Sce
     return _Writer(seed, rung, symbols or 1 + seed % 3, length).bars()
 
 
+def tick_scenario(seed: int, length: int = 80) -> Scenario:
+    """A random scenario on quotes and trades, or on books and trades: rungs 3 and 4."""
+    rung = int(Rung.QUOTES) if seed % 2 == 0 else int(Rung.BOOK)
+    return _Writer(seed, rung, 1 + seed % 2, length).ticks()
+
+
 bar_scenarios = st.builds(bar_scenario, st.integers(0, 2**32 - 1), st.integers(5, 60))
+tick_scenarios = st.builds(tick_scenario, st.integers(0, 2**32 - 1), st.integers(5, 120))

@@ -3,7 +3,7 @@
 Rules are those of ``docs/explanation/matching.md``; functions name the rule they are. Each subject
 has its module: ``twin_money`` (M, C4), ``twin_draws`` (T3, C3), ``twin_orders`` (O2, O3),
 ``twin_arrivals`` (O2, O4), ``twin_fills`` (O1, O3, M5), ``twin_costs`` (B5, C1, C2), ``twin_bars``
-(B) and ``twin_instruments`` (T4, I).
+(B), ``twin_ticks`` (Q), ``twin_book`` (L) and ``twin_instruments`` (T4, I).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tradelake.execution import twin_bars, twin_draws
+from tradelake.execution import twin_bars, twin_book, twin_draws, twin_ticks
 from tradelake.execution.layout import (
     ACCOUNT,
     FILL,
@@ -162,11 +162,59 @@ class Twin:
         event: int,
     ) -> None:
         """Match a bar against the orders that were at the venue at its open (B1 to B8)."""
+        self.state.event = event
         advance(self.state, open_ns)
         twin_bars.match(
             self.state,
             twin_bars.Bar(symbol, open_ns, close_ns, open, high, low, close, volume, event),
         )
+
+    def quote(
+        self,
+        symbol: int,
+        ts_ns: int,
+        bid: float,
+        bid_size: float,
+        ask: float,
+        ask_size: float,
+        event: int,
+    ) -> None:
+        """Match a quote (Q1 to Q3)."""
+        self.state.event = event
+        advance(self.state, ts_ns)
+        twin_ticks.on_quote(self.state, symbol, ts_ns, bid, bid_size, ask, ask_size)
+
+    def trade(
+        self, symbol: int, ts_ns: int, price: float, size: float, side: int, event: int
+    ) -> None:
+        """Match a trade (Q2, Q3, L2); ``side`` is the aggressor's, 0 where it is not known."""
+        self.state.event = event
+        advance(self.state, ts_ns)
+        twin_ticks.on_trade(self.state, symbol, ts_ns, price, size, side)
+
+    def book_reset(self, symbol: int, ts_ns: int) -> None:
+        """Forget the book; its levels are told anew."""
+        advance(self.state, ts_ns)
+        twin_book.forget(self.state.markets[symbol])
+
+    def book_level(
+        self,
+        symbol: int,
+        ts_ns: int,
+        side: int,
+        price: float,
+        size: float,
+        event: int,
+        *,
+        last: bool = True,
+    ) -> None:
+        """Take down a level that is told anew; a size of 0 takes it away (L1, L2).
+
+        An update of several levels is matched with its ``last`` one.
+        """
+        self.state.event = event
+        advance(self.state, ts_ns)
+        twin_ticks.on_level(self.state, symbol, ts_ns, side, price, size, last=last)
 
     def advance(self, now_ns: int) -> None:
         """Let everything reach the venue that does so by ``now_ns`` (T4)."""

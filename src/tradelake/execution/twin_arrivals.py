@@ -75,6 +75,7 @@ def arrive_as_replacement(state: State, order: Order, old: Order, ts_ns: int) ->
         return
     if waits or (keeps_terms and order.quantity <= old.rest):
         order.turn, order.ahead = old.turn, old.ahead
+        order.rests, order.queued = old.rests, old.queued
     hand_over(state, order, old)
     order.status, status = old.status, old.status
     release(state, old)

@@ -8,6 +8,9 @@ from itertools import pairwise
 from tradelake.execution.terms import Impact, Slippage, Terms
 from tradelake.execution.twin_state import Market
 
+LEAST_LEFT = 0.01
+"""Of a price, whatever costs and impact are (B5)."""
+
 
 def slippage(terms: Terms, share: float) -> float:
     """C1: the fraction lost when ``share`` of the volume there is has been taken."""
@@ -73,5 +76,5 @@ def taker_price(
 ) -> float:
     """B5: what a taker pays or gets for ``size`` base units, its own limit left aside."""
     worse = spread + slippage(terms, share) + impact(terms, market, size)
-    moved = reference * (1.0 + permanent(terms, market, ts_ns))
-    return moved * (1.0 + side * worse)
+    moved = reference * max(1.0 + permanent(terms, market, ts_ns), LEAST_LEFT)
+    return moved * max(1.0 + side * worse, LEAST_LEFT)

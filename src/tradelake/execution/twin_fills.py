@@ -248,6 +248,8 @@ def settle(state: State, order: Order, offer: Offer, quantity: int, price: float
         order.fills += 1
         moved += booked.moved
         record(state, order, offer, booked, price)
+    if math.isnan(position.price):
+        position.price = price
     market, size_moved = state.markets[order.symbol], float(quantity) * position.unit
     leave_permanent(state.terms, market, order.side, size_moved, offer.ts_ns)
     follow_fill(state, order, quantity, moved, offer)

@@ -19,6 +19,7 @@ from tradelake.execution.twin_fills import Offer, settle
 from tradelake.execution.twin_money import fee_rates, to_flat
 from tradelake.execution.twin_orders import end
 from tradelake.execution.twin_state import Listing, Order, State
+from tradelake.execution.twin_ticks import on_arrivals
 
 CHANGE, CANCEL, ARRIVAL = 0, 1, 2
 """What comes first at equal instants (T4)."""
@@ -59,6 +60,8 @@ def advance(state: State, until_ns: int) -> None:
             cancel_on_arrival(state, state.orders[number], ts_ns)
         else:
             arrive(state, state.orders[number], ts_ns)
+        if not any(item[0] == ts_ns and item[1] == ARRIVAL for item in left[1:]):
+            on_arrivals(state, ts_ns)
 
 
 def alive(state: State, symbol: int) -> list[Order]:
@@ -103,7 +106,7 @@ def close_delisted(state: State, symbol: int, ts_ns: int) -> None:
     side = Side.SELL if position.quantity > 0 else Side.BUY
     if position.quantity != 0 and not math.isnan(position.price):
         price = position.price * (1.0 + side * state.terms.delisting_haircut)
-        close_whole(state, symbol, price, Reason.DELISTED, ts_ns, NONE)
+        close_whole(state, symbol, price, Reason.DELISTED, ts_ns, state.event)
 
 
 def close_whole(

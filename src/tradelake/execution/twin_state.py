@@ -71,6 +71,10 @@ class Order:
     minimum: int = 0
     minimum_value: int = 0
     exits: list[int] = field(default_factory=list)
+    rests: bool = False
+    """Whether it is a maker from now on (Q2)."""
+    queued: bool = False
+    """Whether its place in the queue is known (L2)."""
 
     @property
     def rest(self) -> int:
@@ -122,7 +126,7 @@ class Order:
     @property
     def wants_more(self) -> bool:
         """Whether there is something left to fill, or its quantity is not known yet."""
-        return not self.sized or self.rest > 0
+        return self.rest > 0 or not (self.sized or self.is_exit)
 
     def follow(self, price: float) -> None:
         """O5: let the water mark of a trailing stop follow ``price``, and the stop follow it."""
@@ -182,10 +186,11 @@ class Market:
     """What is known of the market of one symbol."""
 
     bid: float = math.nan
-    bid_left: float = 0.0
+    bid_size: float = 0.0
     ask: float = math.nan
-    ask_left: float = 0.0
+    ask_size: float = 0.0
     last: float = math.nan
+    has_mid: bool = False
     has_quotes: bool = False
     has_trades: bool = False
     volumes: list[float] = field(default_factory=list)
@@ -198,9 +203,9 @@ class Market:
     )
     """Size told at each price, by side."""
     taken: dict[tuple[int, float], float] = field(default_factory=dict)
-    """What own takers took of a level since it was told (L1)."""
-    traded: dict[float, float] = field(default_factory=dict)
-    """What traded at a price since its level was last told (L2)."""
+    """What own orders took at a side and price since it was told (L1)."""
+    traded: dict[tuple[int, float], float] = field(default_factory=dict)
+    """What traded at a side and price since it was told (L2)."""
     has_book: bool = False
 
 
@@ -216,6 +221,8 @@ class State:
     orders: list[Order] = field(default_factory=list)
     fills: list[Fill] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    event: int = NONE
+    """Row of the input at work."""
     now_ns: int = -(2**63)
     """Up to here instruments have changed."""
 
