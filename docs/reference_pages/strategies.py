@@ -9,6 +9,12 @@ from tradelake.features.registry import FEATURE_SETS
 from tradelake.models.training import Hyperparameters
 from tradelake.strategies.library import STRATEGIES
 
+_STYLES = {
+    "signals": "the bars of one symbol",
+    "panel": "the bars of several symbols",
+    "events": "events, and sends orders of its own",
+}
+
 
 def strategies_page() -> str:
     """Return strategies, features and hyper-parameters."""
@@ -18,7 +24,9 @@ def strategies_page() -> str:
         parts.append(
             f"### `{entry.name}`\n\n{entry.doc[0].upper()}{entry.doc[1:]}."
             + (f" Must hold: {order}." if order else "")
-            + "\n\n"
+            + f"\n\nDecides from {_STYLES[entry.style]}"
+            + (f" and a {entry.model.__name__.lower()}" if entry.model else "")
+            + f". Assumes: {entry.assumes}\n\n"
             + table(
                 ("parameter", "type", "default", "range", "meaning"),
                 (

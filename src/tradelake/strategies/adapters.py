@@ -28,7 +28,8 @@ class VectorEvents(EventStrategy):
     """A vectorised strategy, asked at each bar for the newest target of all bars known by then.
 
     It sends a target wherever the target of a symbol changes, as the driver of vectorised
-    strategies does, and so trades the same. Each call takes as long as ``signals`` of the whole
+    strategies does, and so trades the same; with several symbols a target is a fraction of its
+    symbol's equal share of the equity. Each call takes as long as ``signals`` of the whole
     history: this style is for tests, small data and live trading on bars.
     """
 
@@ -44,9 +45,9 @@ class VectorEvents(EventStrategy):
     def on_bar(self, ctx: Context) -> None:
         """Aim at the newest target."""
         targets = self._strategy.signals(ctx.bars(ctx.symbol))
-        self._aim(ctx, ctx.symbol, float(targets[-1]))
+        self._aim(ctx, ctx.symbol, float(targets[-1]), 1.0 / len(ctx.symbols))
 
-    def _aim(self, ctx: Context, symbol: str, target: float) -> None:
+    def _aim(self, ctx: Context, symbol: str, target: float, share: float = 1.0) -> None:
         if target != target and symbol not in self.begun:
             return
         if not -1.0 <= target <= 1.0:
@@ -57,6 +58,7 @@ class VectorEvents(EventStrategy):
             )
         if symbol not in self.begun:
             self.begun.append(symbol)
+        target *= share
         if target != self.last.get(symbol, 0.0):
             self.last[symbol] = target
             ctx.target(symbol, target)
