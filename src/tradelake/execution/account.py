@@ -105,6 +105,24 @@ def set_day(state: State, terms: Terms, day: int) -> None:
 
 
 @compiled
+def equity_now(state: State) -> float:
+    """Return the equity at the last known prices, quote units (M6)."""
+    equity = state.account[0].cash / CASH_UNITS
+    for number in range(state.positions.shape[0]):
+        position = state.positions[number]
+        if position.quantity != 0:
+            equity += position.quantity * position.unit * position.price
+    return float(equity)
+
+
+@compiled
+def taker_rate(state: State, terms: Terms, ts_ns: int) -> float:
+    """Return the fee's fraction of what a taker fills at an instant."""
+    set_day(state, terms, ts_ns // DAY_NS)
+    return float(state.counters[0].taker)
+
+
+@compiled
 def rate_at(state: State, terms: Terms, ts_ns: int, maker: bool) -> float:
     """Return the fee's fraction of a fill at an instant."""
     set_day(state, terms, ts_ns // DAY_NS)

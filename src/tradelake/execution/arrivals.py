@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
-from tradelake.execution.account import grossed_up, price_of, rate_at, units_of, value_of
+from tradelake.execution.account import grossed_up, price_of, taker_rate, units_of
 from tradelake.execution.compiled import compiled
-from tradelake.execution.layout import CASH_UNITS, NONE, OrderType, Reason, Side, Sizing, Status
+from tradelake.execution.layout import (
+    CASH_UNITS,
+    NONE,
+    OrderType,
+    Reason,
+    Side,
+    Sizing,
+    Status,
+    TimeInForce,
+)
 from tradelake.execution.orders import end, own_promise, promise, promise_group, trailed
 from tradelake.execution.state import NEVER, State
-from tradelake.execution.terms import Terms, Trading
+from tradelake.execution.terms import Rung, Terms, Trading
 
-MOST_UNITS = 4e18
+MOST_UNITS: Final = 4e18
 """More does not fit an integer of 63 bits."""
+MOST_TARGET: Final = 1_000.0
+"""Times the equity: what is beyond is no honest target."""
 
 
 @compiled
@@ -83,7 +96,7 @@ def _end_unborn_exits(state: State, terms: Terms, entry: int, ts_ns: int) -> Non
 @compiled
 def _arrive_one(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     row = state.orders[order]
-    rate_at(state, terms, ts_ns, False)
+    taker_rate(state, terms, ts_ns)
     if row.replaces != NONE:
         _replace(state, terms, order, ts_ns)
         return
@@ -94,7 +107,7 @@ def _arrive_one(state: State, terms: Terms, order: int, ts_ns: int) -> None:
             reason = _check_terms(state, terms, exit_order)
         exit_order += 1
     if reason == Reason.NONE:
-        reason = check_promises(state, terms, order, 0)
+        reason = check_promises(state, terms, order, row.promised)
     if reason != Reason.NONE:
         _end_unborn_exits(state, terms, order, ts_ns)
         end(state, terms, order, Status.REJECTED.value, reason, ts_ns)
@@ -102,7 +115,7 @@ def _arrive_one(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     _join(state, terms, order)
     for later in range(order + 1, exit_order):
         if state.orders[later].status == Status.SENT:
-            state.orders[later].status = Status.WAITING
+            state.orders[later].status, state.orders[later].step = Status.WAITING, row.step
             state.live[state.counters[0].live] = later
             state.counters[0].live += 1
 
@@ -166,7 +179,13 @@ def _check_terms(state: State, terms: Terms, order: int) -> int:
         return Reason.DELISTED.value
     if symbol.trading == Trading.HALTED:
         return Reason.HALTED.value
-    offered = (terms.types_offered >> row.type) & (terms.tifs_offered >> row.tif) & 1
+    known = (
+        abs(row.side) == 1
+        and 0 <= row.type <= OrderType.TRAILING_STOP
+        and 0 <= row.tif <= TimeInForce.IOC
+        and 0 <= row.sizing <= Sizing.CLOSE
+    )
+    offered = known and (terms.types_offered >> row.type) & (terms.tifs_offered >> row.tif) & 1
     return Reason.NONE.value if offered else Reason.UNSUPPORTED.value
 
 
@@ -176,7 +195,8 @@ def _check_amount(state: State, order: int) -> int:
     if row.sizing == Sizing.CLOSE or (row.parent != NONE and row.quantity > 0):
         return Reason.NONE.value
     if row.sizing == Sizing.TARGET:
-        return Reason.NONE.value if np.isfinite(row.amount) else Reason.BAD_QUANTITY.value
+        fits = np.isfinite(row.amount) and abs(row.amount) <= MOST_TARGET
+        return Reason.NONE.value if fits else Reason.BAD_QUANTITY.value
     scale = CASH_UNITS
     if row.sizing == Sizing.QUANTITY:
         scale = 1.0 / state.positions[row.symbol].unit
@@ -191,29 +211,40 @@ def check(state: State, terms: Terms, order: int) -> int:
     row = state.orders[order]
     if not 0 <= row.symbol < state.symbols.shape[0]:
         return Reason.UNKNOWN_SYMBOL.value
-    symbol = state.symbols[row.symbol]
-    if symbol.renamed_to != NONE:
+    if state.symbols[row.symbol].renamed_to != NONE:
         return Reason.UNKNOWN_SYMBOL.value
     reason = _check_amount(state, order)
     if reason == Reason.NONE:
         reason = _check_terms(state, terms, order)
-    if reason != Reason.NONE or row.sizing > Sizing.NOTIONAL:
-        return reason
-    position = state.positions[row.symbol]
-    price = row.limit if has_limit(row.type) else position.price
-    if row.type == OrderType.STOP:
-        price = row.stop
-    if row.sizing == Sizing.NOTIONAL:
-        value = int(np.rint(row.amount * CASH_UNITS))
-    else:
+    if reason == Reason.NONE:
+        row.step = max(state.symbols[row.symbol].increment, 1)
+        if row.sizing <= Sizing.NOTIONAL:
+            reason = _check_size(state, terms, order)
+    return reason
+
+
+@compiled
+def _check_size(state: State, terms: Terms, order: int) -> int:
+    """Return why a quantity or notional is too small or too large, or 0; sets the quantity."""
+    row = state.orders[order]
+    position, symbol = state.positions[row.symbol], state.symbols[row.symbol]
+    value = row.amount * CASH_UNITS
+    if row.sizing == Sizing.QUANTITY:
         if row.quantity == 0:
-            row.quantity = units_of(row.amount, position.unit, symbol.increment)
+            row.quantity = units_of(row.amount, position.unit, row.step)
         if row.quantity < max(symbol.minimum, 1):
             return Reason.BELOW_MINIMUM.value
-        value = NONE if np.isnan(price) else value_of(row.quantity, position.unit, price)
-    if 0 <= value < symbol.minimum_value:
+        price = row.limit if has_limit(row.type) else position.price
+        if row.type == OrderType.STOP:
+            price = row.stop
+        value = row.quantity * position.unit * price * CASH_UNITS
+    if np.isnan(value):
+        return Reason.NONE.value
+    if value >= MOST_UNITS:
+        return Reason.BAD_QUANTITY.value
+    if np.rint(value) < symbol.minimum_value:
         return Reason.BELOW_MINIMUM.value
-    if 0 < terms.cap < value:
+    if 0 < terms.cap < np.rint(value):
         return Reason.ABOVE_CAP.value
     return Reason.NONE.value
 
@@ -267,7 +298,7 @@ def _inherit(state: State, order: int) -> bool:
     else:
         row.sizing, row.amount = old.sizing, old.amount
     row.ahead = old.ahead
-    return keeps_place
+    return bool(keeps_place)
 
 
 @compiled
@@ -302,6 +333,7 @@ def _take_place(
 ) -> None:
     row, old, counters = state.orders[order], state.orders[replaced], state.counters[0]
     row.status = old.status
+    old.group = NONE
     old.status, old.reason, old.ended_ns = Status.CANCELLED, Reason.REPLACED, ts_ns
     promise(state, terms, replaced)
     kept = 0
@@ -316,7 +348,7 @@ def _take_place(
             state.live[kept] = order
             kept += 1
     if not in_place:
-        row.ahead = 0.0
+        row.ahead = np.nan if terms.rung >= Rung.QUOTES else 0.0
         state.live[kept] = order
     counters.changes += 1
     counters.stale = 1

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tradelake.execution.account import equity_at
+from tradelake.execution.account import equity_at, equity_now
+from tradelake.execution.arrivals import has_limit
 from tradelake.execution.compiled import compiled
 from tradelake.execution.dated import catch_up, close_whole
 from tradelake.execution.filling import fill
-from tradelake.execution.layout import OrderType, Reason, Status, TimeInForce
+from tradelake.execution.layout import NONE, OrderType, Reason, Status, TimeInForce
 from tradelake.execution.orders import compact, end, is_working, trailed
-from tradelake.execution.pricing import take_window, taken_price
-from tradelake.execution.state import Rows, State
+from tradelake.execution.pricing import leave_impact, take_window, taken_price
+from tradelake.execution.state import Record, Rows, State
 from tradelake.execution.terms import Impact, Rung, Terms, Trading
 from tradelake.market.arrays import FloatArray
 
@@ -36,7 +37,7 @@ def has_room(state: State) -> bool:
 
 
 @compiled
-def is_quiet(state: State, bar: Rows) -> bool:
+def is_quiet(state: State, bar: Record) -> bool:
     """Return whether a bar leaves everything but prices as it is."""
     counters, symbol = state.counters[0], state.symbols[bar.symbol]
     return bool(
@@ -52,8 +53,9 @@ def on_bar(state: State, terms: Terms, bars: Rows, event: int) -> None:
     """Match a bar against the orders that were at the venue at its open; mark at its close."""
     bar = bars[event]
     counters, number = state.counters[0], bar.symbol
-    counters.event = bar.row
+    counters.event = NONE
     catch_up(state, terms, bar.open_ns)
+    counters.event = bar.row
     symbol = state.symbols[number]
     if symbol.trading == Trading.DELISTED:
         return
@@ -62,11 +64,13 @@ def on_bar(state: State, terms: Terms, bars: Rows, event: int) -> None:
         if terms.participation > 0.0 and terms.rung >= Rung.INTRABAR:
             unit = state.positions[number].unit
             symbol.room = int(np.floor(terms.participation * bar.volume / unit))
-        if counters.live > 0 and terms.impact_kind != Impact.NONE:
+        if terms.impact_kind != Impact.NONE:
             take_window(state, terms, bars, event)
         _ruin(state, terms, bar)
         if counters.live > 0:
+            counters.inside = 0
             _at_open(state, terms, bar)
+            counters.inside = 1
             _stops_inside(state, terms, bar)
             _limits_inside(state, terms, bar)
             _trail(state, bar)
@@ -77,19 +81,21 @@ def on_bar(state: State, terms: Terms, bars: Rows, event: int) -> None:
 
 
 @compiled
-def _ruin(state: State, terms: Terms, bar: Rows) -> None:
+def _ruin(state: State, terms: Terms, bar: Record) -> None:
     """Close a short whose account is used up (B8)."""
     if state.positions[bar.symbol].quantity >= 0:
         return
     if equity_at(state, bar.symbol, bar.open) <= 0.0:
         reason = Reason.INSUFFICIENT_BALANCE.value
         held = -state.positions[bar.symbol].quantity
-        price = taken_price(state, terms, bar.symbol, 1, held, bar.open, np.nan, bar.open_ns)
-        close_whole(state, terms, bar.symbol, price, reason, bar.open_ns)
+        side = 1 if held > 0 else -1
+        price = taken_price(state, terms, bar.symbol, side, held, bar.open, np.nan, bar.open_ns)
+        closed = close_whole(state, terms, bar.symbol, price, reason, bar.open_ns)
+        leave_impact(state, terms, bar.symbol, side, closed, bar.open_ns)
 
 
 @compiled
-def _takes_part(state: State, order: int, bar: Rows) -> bool:
+def _takes_part(state: State, order: int, bar: Record) -> bool:
     """Return whether an order was at the venue at the bar's open and has something to fill."""
     row = state.orders[order]
     return bool(
@@ -111,12 +117,12 @@ def _fill_in(
     state: State,
     terms: Terms,
     order: int,
-    bar: Rows,
+    bar: Record,
     reference: float,
-    maker: bool,
-    inside: bool,
 ) -> None:
-    """Fill out of the bar's share; an entry that fills inside has its stop checked at once."""
+    """Fill out of the bar's share; inside the bar what has a limit is a maker."""
+    inside = state.counters[0].inside == 1
+    maker = inside and has_limit(state.orders[order].type)
     ts_ns = bar.close_ns if inside else bar.open_ns
     symbol = state.symbols[bar.symbol]
     symbol.room -= fill(state, terms, order, reference, symbol.room, maker, inside, ts_ns)
@@ -134,7 +140,7 @@ def _drop_rest(state: State, terms: Terms, order: int, ts_ns: int) -> None:
 
 
 @compiled
-def _at_open(state: State, terms: Terms, bar: Rows) -> None:
+def _at_open(state: State, terms: Terms, bar: Record) -> None:
     """Fill what the open has reached, in order of arrival (B2)."""
     for place in range(state.counters[0].live):
         order = state.live[place]
@@ -149,24 +155,24 @@ def _at_open(state: State, terms: Terms, bar: Rows) -> None:
         limited = row.type == OrderType.LIMIT or row.type == OrderType.STOP_LIMIT
         ready = row.type <= OrderType.LIMIT or row.triggered == 1
         if ready and (not limited or _reached(-row.side, bar.open, row.limit)):
-            _fill_in(state, terms, order, bar, bar.open, False, False)
+            _fill_in(state, terms, order, bar, bar.open)
         _drop_rest(state, terms, order, bar.open_ns)
 
 
 @compiled
-def _stop_inside(state: State, terms: Terms, order: int, bar: Rows, level: float) -> None:
+def _stop_inside(state: State, terms: Terms, order: int, bar: Record, level: float) -> None:
     """Trigger a stop that the bar reached and fill it at a level (B3)."""
     row = state.orders[order]
     row.triggered = 2
     if row.type != OrderType.STOP_LIMIT:
-        _fill_in(state, terms, order, bar, level, False, True)
+        _fill_in(state, terms, order, bar, level)
     elif _reached(-row.side, bar.close, row.limit):
-        _fill_in(state, terms, order, bar, row.limit, True, True)
+        _fill_in(state, terms, order, bar, row.limit)
     _drop_rest(state, terms, order, bar.close_ns)
 
 
 @compiled
-def _stops_inside(state: State, terms: Terms, bar: Rows) -> None:
+def _stops_inside(state: State, terms: Terms, bar: Record) -> None:
     for place in range(state.counters[0].live):
         order = state.live[place]
         row = state.orders[order]
@@ -176,11 +182,12 @@ def _stops_inside(state: State, terms: Terms, bar: Rows) -> None:
             before = row.filled
             _stop_inside(state, terms, order, bar, row.stop)
             if row.filled > before and row.parent < 0:
-                _exits_at_once(state, terms, order, bar, row.stop)
+                limited = row.type == OrderType.STOP_LIMIT
+                _exits_at_once(state, terms, order, bar, row.limit if limited else row.stop)
 
 
 @compiled
-def _limits_inside(state: State, terms: Terms, bar: Rows) -> None:
+def _limits_inside(state: State, terms: Terms, bar: Record) -> None:
     for place in range(state.counters[0].live):
         order = state.live[place]
         row = state.orders[order]
@@ -192,13 +199,13 @@ def _limits_inside(state: State, terms: Terms, bar: Rows) -> None:
         through = price < row.limit if row.side > 0 else price > row.limit
         if through or (terms.touch and price == row.limit):
             before = row.filled
-            _fill_in(state, terms, order, bar, row.limit, True, True)
+            _fill_in(state, terms, order, bar, row.limit)
             if row.filled > before and row.parent < 0:
                 _exits_at_once(state, terms, order, bar, row.limit)
 
 
 @compiled
-def _exits_at_once(state: State, terms: Terms, entry: int, bar: Rows, reference: float) -> None:
+def _exits_at_once(state: State, terms: Terms, entry: int, bar: Record, reference: float) -> None:
     """Check the stop of an entry that filled inside at a reference price (B4)."""
     for place in range(state.counters[0].live):
         order = state.live[place]
@@ -213,7 +220,7 @@ def _exits_at_once(state: State, terms: Terms, entry: int, bar: Rows, reference:
 
 
 @compiled
-def _trail(state: State, bar: Rows) -> None:
+def _trail(state: State, bar: Record) -> None:
     """Move the water marks after the bar was matched (O5)."""
     for place in range(state.counters[0].live):
         row = state.orders[state.live[place]]
@@ -282,10 +289,10 @@ def advance(
             on_bar(state, terms, bars, event)
             if stops and counters.changes != before:
                 if event < equity.shape[0]:
-                    equity[event] = equity_at(state, -1, 0.0)
+                    equity[event] = equity_now(state)
                 return event + 1
         if event < equity.shape[0]:
-            equity[event] = equity_at(state, -1, 0.0)
+            equity[event] = equity_now(state)
     return last
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from tradelake.execution.account import book, grossed_up, rate_at
+from tradelake.execution.account import book, grossed_up, taker_rate
 from tradelake.execution.arrivals import arrive
 from tradelake.execution.compiled import compiled
-from tradelake.execution.layout import NONE, OrderType, Reason, Side, Sizing, Status
-from tradelake.execution.orders import compact, end, send
+from tradelake.execution.layout import NONE, Reason, Side, Sizing, Status
+from tradelake.execution.orders import compact, end, new_order
 from tradelake.execution.state import NEVER, State
 from tradelake.execution.terms import Terms, Trading
 
@@ -101,22 +101,18 @@ def _close_delisted(state: State, terms: Terms, number: int, at: int) -> None:
 
 
 @compiled
-def close_whole(
-    state: State, terms: Terms, number: int, price: float, reason: int, at: int
-) -> None:
-    """Close a position at a price in an order of the venue's own."""
+def close_whole(state: State, terms: Terms, number: int, price: float, reason: int, at: int) -> int:
+    """Close a position at a price in an order of the venue's own; return the units ordered."""
     held = state.positions[number].quantity
-    rate = rate_at(state, terms, at, False)
+    rate = taker_rate(state, terms, at)
     side, quantity = Side.SELL.value, held
     if held < 0:
         side = Side.BUY.value
         quantity = -held if terms.fee_in_quote else grossed_up(-held, rate)
-    nan, kind = np.nan, OrderType.MARKET.value
-    order = send(
-        state, terms, at, number, side, kind, 0, Sizing.CLOSE.value, nan, nan, nan, nan, NONE, NONE
-    )
-    state.counters[0].sent -= 1
+    order = new_order(state, at, number, side)
     row = state.orders[order]
-    row.arrives_ns, row.quantity, row.status = at, quantity, Status.WORKING
-    book(state, terms, order, side, quantity, price, False, at)
+    row.sizing, row.quantity, row.status = Sizing.CLOSE, quantity, Status.WORKING
+    maker = state.positions[number].quantity == 0
+    book(state, terms, order, side, quantity, price, maker, at)
     end(state, terms, order, Status.FILLED.value, reason, at)
+    return int(quantity)

@@ -14,6 +14,7 @@ from tradelake.execution.account import (
     grossed_up,
     price_of,
     rate_at,
+    taker_rate,
     to_flat,
     units_of,
     value_of,
@@ -40,13 +41,13 @@ def size(state: State, terms: Terms, order: int, reference: float, ts_ns: int) -
     """Give quantity and side to what is not a quantity (O1); False where that ended the order."""
     row = state.orders[order]
     position = state.positions[row.symbol]
-    rate = rate_at(state, terms, ts_ns, False)
+    rate, side = taker_rate(state, terms, ts_ns), row.side
     if row.sizing == Sizing.NOTIONAL:
         rough = units_of(row.amount / reference, position.unit, 1)
         limit = own_limit(state, order)
         price = taken_price(state, terms, row.symbol, row.side, rough, reference, limit, ts_ns)
         budget = int(np.rint(row.amount * CASH_UNITS))
-        increment = state.symbols[row.symbol].increment
+        increment = row.step
         row.quantity = affordable(budget, position.unit, price, increment, 0.0)
         reason = Reason.BELOW_MINIMUM.value
     elif row.sizing == Sizing.CLOSE:
@@ -55,9 +56,11 @@ def size(state: State, terms: Terms, order: int, reference: float, ts_ns: int) -
         reason = Reason.INSUFFICIENT_QUANTITY.value
     else:
         reason = _size_target(state, terms, order, reference, rate, ts_ns)
-        if row.quantity == 0 and reason == Reason.NONE:
+        if row.quantity == 0 and reason == Reason.NONE and row.side == side:
             end(state, terms, order, Status.FILLED.value, row.reason, ts_ns)
             return False
+    if has_limit(row.type) and row.side != side:
+        row.side, row.quantity, reason = side, 0, Reason.UNSUPPORTED.value
     if row.quantity == 0:
         end(state, terms, order, Status.REJECTED.value, reason, ts_ns)
         return False
@@ -97,7 +100,9 @@ def _size_target(
     if change == 0.0:
         return Reason.NONE.value
     row.side = Side.BUY.value if change > 0.0 else Side.SELL.value
-    opened = _change_in_units(state, terms, order, change, target, reference, held, cash, rate)
+    opened = _change_in_units(
+        state, terms, order, change, target, reference, held, cash, rate, ts_ns
+    )
     row.quantity = closing + opened
     if opened == 0:
         state.account[0].rejects += 1 if closing > 0 else 0
@@ -116,16 +121,17 @@ def _change_in_units(
     held: int,
     cash: int,
     rate: float,
+    ts_ns: int,
 ) -> int:
     """Return how many units bring the position nearer to the target by ``change`` quote units."""
     row = state.orders[order]
     unit = state.positions[row.symbol].unit
-    increment = state.symbols[row.symbol].increment
+    increment = row.step
     if change * target < 0.0:
         return min(units_of(abs(change) / reference, unit, increment), abs(held))
     rough = units_of(abs(change) / reference, unit, 1)
     limit = own_limit(state, order)
-    price = taken_price(state, terms, row.symbol, row.side, rough, reference, limit, 0)
+    price = taken_price(state, terms, row.symbol, row.side, rough, reference, limit, ts_ns)
     if change < 0.0:
         return units_of(-change / price, unit, increment)
     free = cash - state.account[0].promised + row.promised
@@ -142,7 +148,7 @@ def _cut_by_chance(state: State, terms: Terms, order: int, quantity: int) -> int
     if uniform(terms.seed, order, which) >= terms.partial_probability:
         return quantity
     cut = int(np.floor(quantity * uniform(terms.seed, order, which + 1)))
-    cut -= cut % max(state.symbols[row.symbol].increment, 1)
+    cut -= cut % row.step
     return cut if cut > 0 else quantity
 
 
@@ -157,7 +163,7 @@ def _sufficient(
         if terms.allow_short:
             return rest
         free = position.quantity - position.promised + own_promise(state, order)
-        return max(min(rest, free), 0)
+        return int(max(min(rest, free), 0))
     closing = 0
     if position.quantity < 0:
         closing = -position.quantity if terms.fee_in_quote else grossed_up(-position.quantity, rate)
@@ -169,7 +175,7 @@ def _sufficient(
         free -= price_of(closing, position.unit, price, quote_rate)
     if price_of(rest - closing, position.unit, price, quote_rate) <= free:
         return rest
-    increment = state.symbols[row.symbol].increment
+    increment = row.step
     return closing + affordable(free, position.unit, price, increment, quote_rate)
 
 
@@ -218,4 +224,4 @@ def fill(
     state.symbols[symbol].done += quantity
     leave_impact(state, terms, symbol, side, quantity, ts_ns)
     after_fill(state, terms, order, quantity, moved, reference, inside, ts_ns)
-    return quantity
+    return int(quantity)

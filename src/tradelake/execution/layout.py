@@ -116,6 +116,7 @@ ORDER: Final = np.dtype(
         ("submitted_ns", np.int64),
         ("arrives_ns", np.int64),
         ("ended_ns", np.int64),
+        ("step", np.int64),  # increment of quantities in force on arrival, units
         ("cancel_ns", np.int64),  # when a cancel reaches the venue; NONE: none was sent
         ("amount", np.float64),  # by sizing
         ("limit", np.float64),

@@ -114,8 +114,6 @@ class Machine:
             float(limit),
             float(stop),
             float(trail),
-            NONE,
-            NONE,
         )
 
     def bracket(
@@ -132,6 +130,8 @@ class Machine:
         sizing: int = Sizing.QUANTITY,
         limit: float = NAN,
         stop: float = NAN,
+        trail: float = NAN,
+        tif: int = TimeInForce.GTC,
     ) -> int:
         """Send an entry with its exits and return the entry's id (O3).
 
@@ -146,10 +146,12 @@ class Machine:
             self.symbols.get(symbol, NONE),
             int(side),
             int(kind),
+            int(tif),
             int(sizing),
             float(amount),
             float(limit),
             float(stop),
+            float(trail),
             float(stop_loss),
             float(trailing),
             float(take_profit),
@@ -174,22 +176,15 @@ class Machine:
         ``amount`` is the quantity that shall be left to fill, base units.
         """
         self._make_room()
-        row = self.state.orders[order]
-        return self._orders.send(
+        return self._orders.send_replace(
             self.state,
             self.terms,
             now_ns,
-            int(row["symbol"]),
-            int(row["side"]),
-            int(row["type"]),
-            int(row["tif"]),
-            int(row["sizing"]),
+            int(order),
             float(amount),
             float(limit),
             float(stop),
             float(trail),
-            NONE,
-            int(order),
         )
 
     def next_change(self, first: int, last: int) -> int:

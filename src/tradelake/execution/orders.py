@@ -16,6 +16,23 @@ from tradelake.execution.terms import Terms
 
 
 @compiled
+def new_order(state: State, now_ns: int, symbol: int, side: int) -> int:
+    """Write the row of a market order that is nowhere yet, and return it; there must be room."""
+    counters = state.counters[0]
+    order = counters.orders
+    row = state.orders[order]
+    row.symbol, row.side, row.type, row.tif, row.sizing = symbol, side, 0, 0, 0
+    row.status, row.reason, row.parent, row.group = Status.SENT, 0, NONE, NONE
+    row.replaces, row.quantity, row.filled, row.value, row.promised = NONE, 0, 0, 0, 0
+    row.fills, row.triggered, row.submitted_ns, row.arrives_ns = 0, 0, now_ns, now_ns
+    row.ended_ns, row.cancel_ns, row.step = NONE, NONE, 1
+    row.amount, row.limit, row.stop, row.trail = np.nan, np.nan, np.nan, np.nan
+    row.water, row.ahead = np.nan, 0.0
+    counters.orders += 1
+    return int(order)
+
+
+@compiled
 def send(
     state: State,
     terms: Terms,
@@ -29,32 +46,29 @@ def send(
     limit: float,
     stop: float,
     trail: float,
-    parent: int,
-    replaces: int,
 ) -> int:
-    """Send an order and return its row; there must be room for it.
-
-    ``parent`` is the entry of which this is an exit, else ``NONE``; ``replaces`` likewise.
-    """
+    """Send an order and return its row; there must be room for it."""
     counters = state.counters[0]
-    order = counters.orders
+    order = new_order(state, now_ns, symbol, side)
     row = state.orders[order]
-    row.symbol, row.side, row.type, row.tif, row.sizing = symbol, side, kind, tif, sizing
-    row.status, row.reason, row.parent, row.group = Status.SENT, 0, parent, parent
-    row.replaces, row.quantity, row.filled, row.value, row.promised = replaces, 0, 0, 0, 0
-    row.fills, row.triggered, row.submitted_ns = 0, 0, now_ns
-    row.ended_ns, row.cancel_ns = NONE, NONE
+    row.type, row.tif, row.sizing = kind, tif, sizing
     row.amount, row.limit, row.stop, row.trail = amount, limit, stop, trail
-    row.water, row.ahead = np.nan, 0.0
-    if parent != NONE:
-        row.arrives_ns = state.orders[parent].arrives_ns
-    else:
-        row.arrives_ns = now_ns + latency(terms.latency, ENTRY, terms.seed, order, ENTRY)
-        state.sent[counters.sent] = order
-        counters.sent += 1
-        counters.next_ns = min(counters.next_ns, row.arrives_ns)
-    counters.orders += 1
-    return int(order)
+    row.arrives_ns = now_ns + latency(terms.latency, ENTRY, terms.seed, order, ENTRY)
+    state.sent[counters.sent] = order
+    counters.sent += 1
+    counters.next_ns = min(counters.next_ns, row.arrives_ns)
+    return order
+
+
+@compiled
+def send_exit(state: State, entry: int, kind: int, limit: float, stop: float, trail: float) -> int:
+    """Send an exit along with the entry that was sent last; the stop comes before the target."""
+    row = state.orders[entry]
+    order = new_order(state, row.submitted_ns, row.symbol, -row.side)
+    own = state.orders[order]
+    own.type, own.limit, own.stop, own.trail = kind, limit, stop, trail
+    own.parent, own.group, own.arrives_ns = entry, entry, row.arrives_ns
+    return order
 
 
 @compiled
@@ -65,36 +79,57 @@ def send_bracket(
     symbol: int,
     side: int,
     kind: int,
+    tif: int,
     sizing: int,
     amount: float,
     limit: float,
     stop: float,
+    trail: float,
     exit_stop: float,
     exit_trail: float,
     target: float,
 ) -> int:
     """Send an entry with a stop (or trailing stop) and a target; NaN leaves one out (O3)."""
-    entry = send(
-        state, terms, now_ns, symbol, side, kind, 0, sizing, amount, limit, stop, np.nan, -1, -1
-    )
+    entry = send(state, terms, now_ns, symbol, side, kind, tif, sizing, amount, limit, stop, trail)
     if not np.isnan(exit_stop) or not np.isnan(exit_trail):
-        exit_kind = OrderType.STOP.value if np.isnan(exit_trail) else OrderType.TRAILING_STOP.value
-        send_exit(state, terms, entry, exit_kind, np.nan, exit_stop, exit_trail)
+        stop_kind = OrderType.STOP.value
+        if not np.isnan(exit_trail):
+            stop_kind = OrderType.TRAILING_STOP.value
+        send_exit(state, entry, stop_kind, np.nan, exit_stop, exit_trail)
     if not np.isnan(target):
-        send_exit(state, terms, entry, OrderType.LIMIT.value, target, np.nan, np.nan)
+        send_exit(state, entry, OrderType.LIMIT.value, target, np.nan, np.nan)
     return entry
 
 
 @compiled
-def send_exit(
-    state: State, terms: Terms, entry: int, kind: int, limit: float, stop: float, trail: float
+def send_replace(
+    state: State,
+    terms: Terms,
+    now_ns: int,
+    replaced: int,
+    amount: float,
+    limit: float,
+    stop: float,
+    trail: float,
 ) -> int:
-    """Send an exit along with the entry that was sent last; the stop comes before the target."""
-    row = state.orders[entry]
-    now_ns, symbol, side = row.submitted_ns, row.symbol, -row.side
-    return send(
-        state, terms, now_ns, symbol, side, kind, 0, 0, np.nan, limit, stop, trail, entry, -1
+    """Send an order that shall take another's place; NaN leaves something as it is (O4)."""
+    old = state.orders[replaced]
+    order = send(
+        state,
+        terms,
+        now_ns,
+        old.symbol,
+        old.side,
+        old.type,
+        old.tif,
+        old.sizing,
+        amount,
+        limit,
+        stop,
+        trail,
     )
+    state.orders[order].replaces = replaced
+    return order
 
 
 @compiled
@@ -196,13 +231,14 @@ def end(state: State, terms: Terms, order: int, status: int, reason: int, ts_ns:
         if row.parent != NONE and dependent.group == row.group:
             _end_one(state, terms, other, Status.CANCELLED.value, Reason.OCO.value, ts_ns)
         elif dependent.parent == order:
-            _entry_ended(state, terms, other, ts_ns)
+            _entry_ended(state, terms, other, row.filled, ts_ns)
 
 
 @compiled
-def _entry_ended(state: State, terms: Terms, order: int, ts_ns: int) -> None:
+def _entry_ended(state: State, terms: Terms, order: int, fed: int, ts_ns: int) -> None:
+    """End an exit that has nothing left to fill when its entry ends."""
     row = state.orders[order]
-    if row.status == Status.WAITING and row.quantity == 0:
+    if row.quantity == 0 and fed == 0:
         _end_one(state, terms, order, Status.CANCELLED.value, Reason.PARENT_ENDED.value, ts_ns)
     elif row.quantity == row.filled:
         filled = row.filled > 0
@@ -230,11 +266,11 @@ def compact(state: State) -> None:
     for place in range(counters.live):
         order = state.live[place]
         row = state.orders[order]
+        row.triggered = min(row.triggered, 1)
         if row.status >= Status.FILLED:
             continue
         if row.status == Status.WAITING and row.quantity > 0:
             row.status = Status.WORKING
-        row.triggered = min(row.triggered, 1)
         state.live[kept] = order
         kept += 1
     counters.live = kept

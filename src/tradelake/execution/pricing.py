@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from tradelake.execution.compiled import compiled
 from tradelake.execution.layout import NONE
 from tradelake.execution.state import Rows, State
 from tradelake.execution.terms import Impact, Slippage, Terms
+
+LEAST_LEFT: Final = 0.01
+"""Of a price, whatever costs and impact are (B5)."""
 
 
 @compiled
@@ -42,7 +47,7 @@ def permanent_at(state: State, terms: Terms, number: int, ts_ns: int) -> float:
     level = float(symbol.permanent)
     if level == 0.0 or terms.impact_half_life_ns <= 0.0:
         return level
-    return level * 0.5 ** ((ts_ns - symbol.permanent_ns) / terms.impact_half_life_ns)
+    return float(level * 0.5 ** ((ts_ns - symbol.permanent_ns) / terms.impact_half_life_ns))
 
 
 @compiled
@@ -102,8 +107,8 @@ def taken_price(
     worse += _impact(state, terms, number, quantity)
     level = permanent_at(state, terms, number, ts_ns)
     if level != 0.0:
-        reference *= 1.0 + level
-    price = reference * (1.0 + side * worse)
+        reference *= max(1.0 + level, LEAST_LEFT)
+    price = reference * max(1.0 + side * worse, LEAST_LEFT)
     if side > 0 and price > limit:
         return limit
     if side < 0 and price < limit:

@@ -18,6 +18,8 @@ from tradelake.market.arrays import IntArray
 
 Rows: TypeAlias = npt.NDArray[Any]
 """A structured array: one record a row."""
+Record: TypeAlias = Any
+"""One row of a structured array: fields are attributes in compiled code."""
 
 NEVER: Final = np.iinfo(np.int64).max
 DAY_NS: Final = 86_400_000_000_000
@@ -35,6 +37,7 @@ COUNTERS: Final = np.dtype(
         ("dated_ns", np.int64),  # first instant at which an instrument's terms change
         ("day", np.int64),  # UTC day of the fee tier
         ("event", np.int64),  # row of the input at work
+        ("inside", np.int64),  # 1: past the open of the bar at work
         ("stale", np.int64),  # 1: the bands of the symbols must be drawn anew
         ("maker", np.float64),
         ("taker", np.float64),
