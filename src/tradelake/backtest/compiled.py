@@ -1,0 +1,277 @@
+"""Runs compiled strategies: module-level numba functions named by dotted path, on bars or ticks.
+
+A loop that calls a compiled function given to it as an argument, or closed over, is compiled anew
+in each process: numba does not keep such code. So each strategy gets a module of its own, a few
+lines written beside the machine code that numba keeps of the strategy, which import loop and
+strategy by name. Its name holds a hash of the sources it was made from: a change of any makes
+another module, and a second process finds the machine code of the first.
+
+Three styles:
+
+- ``decide(open, high, low, close, volume, i, params, memory) -> float``: the target wanted from the
+  close of bar ``i`` on, a fraction of equity; NaN, or the last one, leaves things as they are. One
+  symbol; nothing after row ``i`` may be read. See :mod:`tradelake.strategies.compiled`.
+- ``on_bar(state, terms, bars, event, params, memory)`` and
+- ``on_event(state, terms, market, event, params, memory)`` place and cancel orders through
+  :mod:`tradelake.execution.placing`, after each bar or tick was matched.
+
+``params`` and ``memory`` are arrays of floats; ``memory`` is the strategy's own, 0 at the start.
+What is plain Python is compiled here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Final, Literal, cast
+
+import numpy as np
+
+from tradelake.errors import ConfigError
+from tradelake.execution import core
+from tradelake.execution.compiled import compiled
+from tradelake.execution.machine import Machine
+from tradelake.execution.state import State, grown
+from tradelake.execution.tick_machine import TickMachine
+from tradelake.market.arrays import FloatArray
+
+Style = Literal["decide", "on_bar", "on_event"]
+MEMORY: Final = 64
+"""Cells of a strategy's memory."""
+ORDERS: Final = 16
+"""Orders for which there is room at each input."""
+
+_HEAD: Final = '''"""Made by tradelake.backtest.compiled for {path}; may be removed at any time."""
+import numpy as np
+from tradelake.execution.account import equity_now
+from tradelake.execution.compiled import compiled
+from tradelake.execution.state import NEVER
+from {module} import {name} as given
+
+strategy = given if hasattr(given, "py_func") else compiled(given)
+'''
+_BARS: Final = """
+from tradelake.execution.core import draw_bands, has_room, is_quiet, on_bar
+from tradelake.execution.orders import send
+
+
+@compiled
+def run(state, terms, inputs, first, last, equity, params, memory, wanted):
+    {inputs}
+    counters = state.counters[0]
+    if counters.stale:
+        draw_bands(state)
+    for event in range(first, last):
+        bar = bars[event]
+        if counters.orders + 16 > state.orders.shape[0]:
+            return -1 - event
+        if is_quiet(state, bar):
+            state.positions[bar.symbol].price = bar.close
+        elif has_room(state):
+            on_bar(state, terms, bars, event)
+        else:
+            return -1 - event
+        if event < equity.shape[0]:
+            equity[event] = equity_now(state)
+{act}
+    return last
+"""
+_DECIDE: Final = """
+        target = strategy(open_, high, low, close, volume, event, params, memory)
+        if target == target and target != wanted[0]:
+            wanted[0] = target
+            send(state, terms, bar.close_ns, bar.symbol, 1, 0, 0, 2, target, np.nan, np.nan, np.nan)
+"""
+_ACT_ON_BAR: Final = "        strategy(state, terms, bars, event, params, memory)\n"
+_TICKS: Final = """
+from tradelake.execution.ticks import has_tick_room, on_tick
+
+
+@compiled
+def run(state, terms, market, first, last, equity, params, memory, wanted):
+    counters = state.counters[0]
+    for event in range(first, last):
+        if counters.orders + 16 > state.orders.shape[0]:
+            return -1 - event
+        if not has_tick_room(state, terms, market):
+            return -1 - event
+        on_tick(state, terms, market, event)
+        if event < equity.shape[0]:
+            equity[event] = equity_now(state)
+        strategy(state, terms, market, event, params, memory)
+    return last
+"""
+_SOURCES: Final = {
+    "decide": _HEAD
+    + _BARS.replace("{act}", _DECIDE).replace(
+        "{inputs}", "bars, open_, high, low, close, volume = inputs"
+    ),
+    "on_bar": _HEAD + _BARS.replace("{act}", _ACT_ON_BAR).replace("{inputs}", "bars = inputs"),
+    "on_event": _HEAD + _TICKS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledRun:
+    """A compiled strategy and the loop made for it.
+
+    Attributes
+    ----------
+    path : str
+        ``module:function``.
+    style : str
+        ``decide``, ``on_bar`` or ``on_event``.
+    run : callable
+        The loop, compiled.
+    """
+
+    path: str
+    style: Style
+    run: Callable[..., int]
+
+
+def load_compiled(path: str, style: Style) -> CompiledRun:
+    """Return the strategy with a dotted path, with a loop of its own.
+
+    Parameters
+    ----------
+    path : str
+        ``module:function`` of a function at the top of an importable module, in numba's subset of
+        Python or decorated with :func:`tradelake.execution.compiled.compiled` already.
+    style : {"decide", "on_bar", "on_event"}
+        What the function takes, see the module.
+
+    Raises
+    ------
+    ConfigError
+        There is no such function, or no such style.
+    """
+    if style not in _SOURCES:
+        raise ConfigError(f"style: expected one of {', '.join(_SOURCES)}; found {style!r}")
+    module, _, name = path.partition(":")
+    function: object = None
+    if module and name.isidentifier():
+        try:
+            function = getattr(importlib.import_module(module), name, None)
+        except ImportError as error:
+            raise ConfigError(f"strategy: cannot import {module}: {error}") from error
+    plain = getattr(function, "py_func", function)
+    if not isinstance(plain, FunctionType):
+        raise ConfigError(f"strategy: expected module:function of a function; found {path!r}")
+    source = _SOURCES[style].format(path=path, module=module, name=name)
+    folder = Path(compiled(plain).stats.cache_path)  # type: ignore[attr-defined]
+    loop = _imported(source, folder, _digest(source, Path(plain.__code__.co_filename)))
+    return CompiledRun(path, style, loop.run)
+
+
+def _digest(source: str, own: Path) -> str:
+    """Return a hash of the loop, of the strategy's file and of the matching core's files."""
+    digest = hashlib.sha256(source.encode())
+    for file in (own, *sorted(Path(cast("str", core.__file__)).parent.glob("*.py"))):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _imported(source: str, folder: Path, digest: str) -> ModuleType:
+    """Import a module from its source, written to a file once: numba keeps code beside files."""
+    name = f"tradelake_loop_{digest}"
+    if name in sys.modules:
+        return sys.modules[name]
+    file = folder / f"{name}.py"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f"{name}.{id(source)}.tmp"
+        draft.write_text(source)
+        draft.replace(file)
+    spec = importlib.util.spec_from_file_location(name, file)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"strategy: cannot import the loop at {file}")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_compiled(
+    strategy: CompiledRun,
+    machine: Machine,
+    params: FloatArray,
+    *,
+    memory: int = MEMORY,
+    first: int = 0,
+) -> FloatArray:
+    """Run a strategy over all inputs that a machine has loaded; return the strategy's memory.
+
+    Parameters
+    ----------
+    strategy : CompiledRun
+        Of style ``on_event`` on a :class:`TickMachine`, else on a :class:`Machine` of bars.
+    machine : Machine
+        Orders, fills, account and equity are in it afterwards.
+    params : FloatArray
+        What the strategy reads.
+    memory : int
+        Cells of its memory.
+    first : int
+        Input to begin with.
+
+    Raises
+    ------
+    ConfigError
+        The style is not of what the machine matches.
+    """
+    on_ticks = isinstance(machine, TickMachine)
+    if on_ticks != (strategy.style == "on_event"):
+        raise ConfigError(
+            f"strategy: {strategy.path} is of style {strategy.style}, which "
+            f"{'bars' if on_ticks else 'ticks'} drive; found {type(machine).__name__}"
+        )
+    inputs, size = _inputs(strategy, machine)
+    cells, values = np.zeros(memory), np.ascontiguousarray(params, np.float64)
+    wanted = np.zeros(1)
+    while first < size:
+        reached = strategy.run(
+            machine.state,
+            machine.terms,
+            inputs,
+            first,
+            size,
+            machine.equity,
+            values,
+            cells,
+            wanted,
+        )
+        if reached >= 0:
+            break
+        first = -1 - reached
+        machine.state = _roomier(machine)
+    return cells
+
+
+def _inputs(strategy: CompiledRun, machine: Machine) -> tuple[object, int]:
+    """Return what the loop reads and how many inputs there are."""
+    if isinstance(machine, TickMachine):
+        return machine.market, len(machine.market.tape)
+    bars = machine.bars
+    if strategy.style == "decide":
+        columns = (bars[name] for name in ("open", "high", "low", "close", "volume"))
+        return (bars, *columns), len(bars)
+    return bars, len(bars)
+
+
+def _roomier(machine: Machine) -> State:
+    counters = machine.state.counters[0]
+    busy = int(counters["live"] + counters["sent"]) + len(machine.symbols)
+    levels = int(machine.market.books.counts.sum()) if isinstance(machine, TickMachine) else 0
+    return grown(machine.state, 2 * busy + 2 * ORDERS, 4 * busy + 2 * levels + 2 * ORDERS)
+
+
+def reserve(machine: Machine, orders: int, fills: int) -> None:
+    """Make room beforehand, so that a run need not copy what it has."""
+    machine.state = grown(machine.state, orders, fills)

@@ -1,0 +1,69 @@
+"""What a venue shows of each symbol on ticks: the memory of rungs 3 and 4 beside the account's."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from tradelake.execution.book import LEVELS, Books, new_books
+from tradelake.execution.layout import NONE
+from tradelake.execution.state import Rows
+from tradelake.execution.terms import Rung
+
+MARKET: Final = np.dtype(
+    [
+        ("bid", np.float64),
+        ("ask", np.float64),
+        ("bid_size", np.float64),
+        ("ask_size", np.float64),
+        ("bid_taken", np.int64),  # units own orders took of what is displayed
+        ("ask_taken", np.int64),
+        ("quoted", np.int64),  # 1: there was a quote or a book
+        ("traded", np.int64),
+        ("booked", np.int64),
+        ("resetting", np.int64),  # 1: the update at work told the whole book
+        ("last_trade", np.int64),  # row on the tape, or NONE
+        ("crossed", np.int64),  # how many updates left the book crossed
+        # The next inputs that touch an order: an ask at or below, a bid at or above, ...
+        ("ask_below", np.float64),
+        ("bid_above", np.float64),
+        ("bid_below", np.float64),
+        ("ask_above", np.float64),
+        ("trade_below", np.float64),
+        ("trade_above", np.float64),
+    ]
+)
+
+
+class Market(NamedTuple):
+    """What is shown: one row of :data:`MARKET` for each symbol, its book, and the tape."""
+
+    rows: Rows
+    books: Books
+    tape: Rows
+    """Rows of :data:`~tradelake.market.tape.TICK`."""
+
+
+def new_market(symbols: int, tape: Rows, rung: int, levels: int = LEVELS) -> Market:
+    """Return a market of which nothing is known yet.
+
+    Parameters
+    ----------
+    symbols : int
+        How many.
+    tape : Rows
+        As :func:`tradelake.market.tape.merged_ticks` makes it.
+    rung : int
+        Of realism; below that of books a single symbol's memory is made.
+    levels : int
+        Largest number of levels of a side.
+    """
+    rows = np.zeros(symbols, MARKET)
+    rows["bid"], rows["ask"], rows["last_trade"] = np.nan, np.nan, NONE
+    for name in ("ask_below", "bid_below", "trade_below"):
+        rows[name] = -np.inf
+    for name in ("bid_above", "ask_above", "trade_above"):
+        rows[name] = np.inf
+    has_books = bool((tape["kind"] > 1).any()) or rung >= Rung.BOOK
+    return Market(rows, new_books(symbols, levels if has_books else 1), tape)

@@ -1,0 +1,204 @@
+"""Fills against what a market shows: quote, book or trade (Q1, Q2, L1). Compiled."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from tradelake.execution.account import equity_at, units_of
+from tradelake.execution.arrivals import has_limit
+from tradelake.execution.book import half_of, is_crossed, key_of, room_at
+from tradelake.execution.compiled import compiled
+from tradelake.execution.filling import fill
+from tradelake.execution.layout import NONE, OrderType, Reason, Side, Sizing, Status, TimeInForce
+from tradelake.execution.markets import Market
+from tradelake.execution.orders import end
+from tradelake.execution.state import State
+from tradelake.execution.terms import Impact, Rung, Terms
+
+WHOLE_MARKET: Final = 4 * 10**18
+"""Room where nothing limits it."""
+
+
+@compiled
+def take_trades(state: State, terms: Terms, market: Market, number: int) -> None:
+    """Take volatility and mean size of the newest trades before the input at work (C2)."""
+    symbol, tape = state.symbols[number], market.tape
+    if terms.impact_kind == Impact.NONE:
+        return
+    at, count, volume = market.rows[number].last_trade, 0, 0.0
+    returns, total = 0, 0.0
+    while at != NONE and count < terms.impact_window:
+        volume += tape[at].size
+        count += 1
+        before = tape[at].before
+        if before != NONE:
+            total += np.log(tape[at].price / tape[before].price)
+            returns += 1
+        at = before
+    symbol.volume = volume / count if count else 0.0
+    mean = total / returns if returns else 0.0
+    squares, at = 0.0, market.rows[number].last_trade
+    for _ in range(returns):
+        before = tape[at].before
+        away = np.log(tape[at].price / tape[before].price) - mean
+        squares += away * away
+        at = before
+    symbol.volatility = np.sqrt(squares / returns) if returns else 0.0
+
+
+@compiled
+def is_beyond(side: int, price: float, limit: float) -> bool:
+    """Return whether a price is worse than a limit for an order of that side."""
+    return bool(price > limit if side > 0 else price < limit)
+
+
+@compiled
+def uses_book(terms: Terms, market: Market, number: int) -> bool:
+    """Return whether takers of a symbol walk a book."""
+    return bool(terms.rung >= Rung.BOOK and market.rows[number].booked)
+
+
+@compiled
+def shows_prices(market: Market, number: int) -> bool:
+    """Return whether there is something to take from."""
+    row = market.rows[number]
+    return bool(row.quoted and not (row.booked and is_crossed(market.books, number)))
+
+
+@compiled
+def choose_side(state: State, terms: Terms, order: int, bid: float, ask: float) -> bool:
+    """Give a target or a close its side (Q1); False where there is nothing to do."""
+    row = state.orders[order]
+    if row.quantity > 0 or row.sizing <= Sizing.NOTIONAL:
+        return True
+    position = state.positions[row.symbol]
+    if row.sizing == Sizing.CLOSE:
+        row.side = Side.SELL.value if position.quantity > 0 else Side.BUY.value
+        return True
+    target = row.amount
+    if target < 0.0 and not terms.allow_short:
+        target = 0.0
+    for side in (1, -1):
+        price = ask if side > 0 else bid
+        worth = position.quantity * position.unit * price
+        if (target * equity_at(state, row.symbol, price) - worth) * side > 0.0:
+            row.side = side
+            return True
+    if np.isnan(bid) or np.isnan(ask):
+        return False
+    if target != row.amount:
+        row.reason = Reason.INSUFFICIENT_QUANTITY
+        state.account[0].rejects += 1
+    return False
+
+
+@compiled
+def take(state: State, terms: Terms, market: Market, order: int, maker: bool, ts_ns: int) -> None:
+    """Fill an order from what is displayed: a maker at its limit, a taker at what it meets."""
+    row = state.orders[order]
+    number = row.symbol
+    shown = market.rows[number]
+    if not shows_prices(market, number):
+        return
+    if not choose_side(state, terms, order, shown.bid, shown.ask):
+        if not np.isnan(shown.bid) and not np.isnan(shown.ask):
+            end(state, terms, order, Status.FILLED.value, row.reason, ts_ns)
+        return
+    if uses_book(terms, market, number):
+        _take_book(state, terms, market, order, maker, ts_ns)
+    else:
+        _take_quote(state, terms, market, order, maker, ts_ns)
+    if not maker:
+        drop_rest(state, terms, order, ts_ns)
+
+
+@compiled
+def _take_quote(
+    state: State, terms: Terms, market: Market, order: int, maker: bool, ts_ns: int
+) -> None:
+    row = state.orders[order]
+    side, symbol, shown = row.side, state.symbols[row.symbol], market.rows[row.symbol]
+    price = shown.ask if side > 0 else shown.bid
+    if np.isnan(price) or (has_limit(row.type) and is_beyond(side, price, row.limit)):
+        return
+    displayed = shown.ask_size if side > 0 else shown.bid_size
+    taken = shown.ask_taken if side > 0 else shown.bid_taken
+    room = max(units_of(displayed, state.positions[row.symbol].unit, 1) - taken, 0)
+    if terms.beyond_top and not maker:
+        room = WHOLE_MARKET
+    symbol.bar_volume, symbol.done = displayed, taken
+    reference = row.limit if maker else price
+    done = fill(state, terms, order, reference, room, maker, False, ts_ns)
+    if side > 0:
+        shown.ask_taken += done
+    else:
+        shown.bid_taken += done
+
+
+@compiled
+def _take_book(
+    state: State, terms: Terms, market: Market, order: int, maker: bool, ts_ns: int
+) -> None:
+    """Walk the book level by level; each level is a fill (L1)."""
+    row, books = state.orders[order], market.books
+    number, side = row.symbol, row.side
+    symbol, unit = state.symbols[number], state.positions[number].unit
+    half = half_of(-side)
+    limited = has_limit(row.type)
+    place = books.counts[number, half] - 1
+    while place >= 0 and row.status == Status.WORKING:
+        price = key_of(half, books.keys[number, half, place])
+        if limited and is_beyond(side, price, row.limit):
+            return
+        room = room_at(books, number, half, place, unit)
+        symbol.bar_volume = books.sizes[number, half, place]
+        symbol.done = books.taken[number, half, place]
+        rest = row.quantity - row.filled if row.quantity > 0 else WHOLE_MARKET
+        reference = row.limit if maker else price
+        if room > 0:
+            done = fill(state, terms, order, reference, room, maker, False, ts_ns)
+            books.taken[number, half, place] += done
+            if done < room and done < rest:
+                return
+        place -= 1
+
+
+@compiled
+def take_trade(
+    state: State, terms: Terms, market: Market, order: int, event: int, used: int
+) -> int:
+    """Fill a taker at a trade, where nothing else is known (Q1); return the units."""
+    row, tick = state.orders[order], market.tape[event]
+    number = row.symbol
+    if not choose_side(state, terms, order, tick.price, tick.price):
+        end(state, terms, order, Status.FILLED.value, row.reason, tick.ts_ns)
+        return 0
+    done = 0
+    if not has_limit(row.type) or not is_beyond(row.side, tick.price, row.limit):
+        room = max(units_of(tick.size, state.positions[number].unit, 1) - used, 0)
+        if terms.beyond_top:
+            room = WHOLE_MARKET
+        state.symbols[number].bar_volume, state.symbols[number].done = tick.size, used
+        done = fill(state, terms, order, tick.price, room, False, False, tick.ts_ns)
+    drop_rest(state, terms, order, tick.ts_ns)
+    return done
+
+
+@compiled
+def drop_rest(state: State, terms: Terms, order: int, ts_ns: int) -> None:
+    """Cancel what an ioc order left at its first opportunity."""
+    row = state.orders[order]
+    is_full = 0 < row.quantity <= row.filled
+    if row.tif == TimeInForce.IOC and row.status == Status.WORKING and not is_full:
+        end(state, terms, order, Status.CANCELLED.value, Reason.IOC_REST.value, ts_ns)
+
+
+@compiled
+def rests(state: State, order: int) -> bool:
+    """Return whether an order works as a limit in the queue."""
+    row = state.orders[order]
+    return bool(
+        row.type == OrderType.LIMIT or (row.type == OrderType.STOP_LIMIT and row.triggered == 1)
+    )

@@ -1,0 +1,90 @@
+"""The matching core on ticks as Python sees it: orders go in, quotes and books go by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tradelake.execution.book import LEVELS
+from tradelake.execution.machine import Machine
+from tradelake.execution.markets import Market, new_market
+from tradelake.execution.state import Rows, grown
+from tradelake.execution.terms import Terms
+from tradelake.market.tape import TICK
+
+_NO_EQUITY = np.empty(0)
+
+
+class TickMachine(Machine):
+    """One account at one simulated venue that shows quotes, trades and books: rungs 3 and 4.
+
+    Orders are placed, cancelled and replaced as at a :class:`Machine`; :meth:`load`,
+    :meth:`advance` and :meth:`finish` are about ticks.
+
+    Parameters
+    ----------
+    symbols, instruments, terms, cash
+        As of :class:`Machine`. ``terms.half_spread`` is not used (Q1).
+    levels : int
+        Largest number of levels of a side of a book.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        instruments: Rows,
+        terms: Terms,
+        cash: int,
+        levels: int = LEVELS,
+    ) -> None:
+        from tradelake.execution import ticks  # compiled: loaded by those who run
+
+        super().__init__(symbols, instruments, terms._replace(half_spread=0.0), cash)
+        self._ticks, self._levels = ticks, levels
+        self.market: Market = new_market(len(symbols), np.empty(0, TICK), self.terms.rung, 1)
+
+    def load(self, ticks: Rows, *, marked: bool = False) -> None:
+        """Take the tape whose rows :meth:`advance` counts; nothing is displayed any more.
+
+        Parameters
+        ----------
+        ticks : Rows
+            As :func:`tradelake.market.tape.merged_ticks` makes them.
+        marked : bool
+            Whether ``equity`` gets the equity after each of them, quote units.
+        """
+        self.market = new_market(len(self.symbols), ticks, self.terms.rung, self._levels)
+        self.equity = np.full(len(ticks), np.nan) if marked else _NO_EQUITY
+        self.state.counters["stale"] = 1
+
+    def advance(self, first: int, last: int, *, stops: bool = True) -> int:
+        """Match ticks from ``first`` on and return the next one that was not.
+
+        Stops after the first tick in which anything changed that a strategy can see, or at
+        ``last``. ``stops`` False goes on to ``last``.
+        """
+        while True:
+            reached = self._ticks.advance_ticks(
+                self.state, self.terms, self.market, first, last, self.equity, stops
+            )
+            if reached >= 0:
+                return int(reached)
+            first = -1 - reached
+            self._grow_for_books()
+
+    def finish(self, until_ns: int) -> None:
+        """Handle what arrives, and what changes by date, up to an instant after the last tick."""
+        while not self._ticks.has_tick_room(self.state, self.terms, self.market):
+            self._grow_for_books()
+        self._ticks.arrivals(self.state, self.terms, self.market, until_ns)
+
+    def crossed(self, symbol: str) -> int:
+        """Return how many updates left a symbol's book crossed."""
+        return int(self.market.rows["crossed"][self.symbols[symbol]])
+
+    def _grow_for_books(self) -> None:
+        counters = self.state.counters[0]
+        busy = int(counters["live"] + counters["sent"]) + len(self.symbols)
+        levels = int(self.market.books.counts.sum())
+        self.state = grown(self.state, 2 * busy + 8, 4 * busy + 2 * levels + 8)
