@@ -27,7 +27,7 @@ def cancel_on_arrival(state: State, order: Order, ts_ns: int) -> None:
 
 def arrive(state: State, order: Order, ts_ns: int) -> None:
     """O2: an order reaches the venue."""
-    order.turn = (order.arrives_ns, order.id, order.id)
+    order.turn = (order.arrives_ns, order.id, 0)
     if order.replaces != NONE:
         arrive_as_replacement(state, order, state.orders[order.replaces], ts_ns)
         return
@@ -92,6 +92,8 @@ def hand_over(state: State, order: Order, old: Order) -> None:
     order.exits, old.exits = old.exits, []
     for row in order.exits:
         child = state.orders[row]
+        if child.ended:
+            continue
         child.parent = child.group = order.id
         if order.turn != old.turn:
             child.turn = (order.turn[0], order.turn[1], child.id)

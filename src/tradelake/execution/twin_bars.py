@@ -38,10 +38,8 @@ class Bar:
 def match(state: State, bar: Bar) -> None:
     """B1 to B7: fill what the bar fills, mark the position and move the stops that trail."""
     listing = state.listing(bar.symbol, bar.open_ns)
-    if listing is None or listing.trading == Trading.DELISTED:
-        return
     bar.room = room_of(state, bar)
-    if listing.trading == Trading.OPEN:
+    if listing is not None and listing.trading == Trading.OPEN:
         close_ruined_short(state, bar)
         match_at_open(state, bar)
         resting = [order for order in state.working(bar.symbol, bar.open_ns) if rests(order)]

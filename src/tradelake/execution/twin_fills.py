@@ -131,7 +131,8 @@ def size_close(state: State, order: Order, offer: Offer) -> int:
     """O1: the whole position, whatever the increment; the side follows from it."""
     position = state.positions[order.symbol]
     order.side = Side.SELL if position.quantity > 0 else Side.BUY
-    return to_flat(state.terms, position, order.side, rate_for(state, offer))
+    _, taker = fee_rates(state.terms, state.account, offer.ts_ns)
+    return to_flat(state.terms, position, order.side, taker)
 
 
 def size_target(state: State, order: Order, offer: Offer) -> Reason:
@@ -169,7 +170,8 @@ def size_target(state: State, order: Order, offer: Offer) -> Reason:
 
 def cash_after_closing(state: State, order: Order, offer: Offer, closing: int) -> int:
     """O1: the cash there will be when the wrong side is closed, fee and all."""
-    price, rate = price_for(state, order, offer, closing), rate_for(state, offer)
+    price = price_for(state, order, offer, closing)
+    _, rate = fee_rates(state.terms, state.account, offer.ts_ns)
     value = value_of(closing, price, state.positions[order.symbol].unit)
     pays_cash = order.side == Side.SELL or state.terms.fee_in_quote
     fee = fee_of(value, rate) if pays_cash else 0
@@ -184,7 +186,8 @@ def size_away(state: State, order: Order, offer: Offer, change: float, cash: int
         return units_of(-change / price, unit, order.step)
     free = cash - state.account.promised + order.promised
     budget = min(round(change * CASH_UNITS), free)
-    return largest_within(state.terms, budget, price, unit, order.step, rate_for(state, offer))
+    _, rate = fee_rates(state.terms, state.account, offer.ts_ns)
+    return largest_within(state.terms, budget, price, unit, order.step, rate)
 
 
 def fill(state: State, order: Order, offer: Offer) -> int:
@@ -291,7 +294,7 @@ def follow_fill(state: State, order: Order, quantity: int, moved: int, offer: Of
             if math.isnan(child.water):
                 child.follow(offer.reference)
     for other in siblings(state, order):
-        other.quantity -= quantity
+        other.quantity -= min(quantity, other.rest)
     for row in order.exits:
         promise(state, state.orders[row], offer.ts_ns)
     for other in siblings(state, order):

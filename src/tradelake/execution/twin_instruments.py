@@ -33,9 +33,15 @@ def pending(state: State, until_ns: int) -> list[tuple[int, int, int, int]]:
             if state.now_ns < row.from_ns <= until_ns:
                 found.append((row.from_ns, CHANGE, symbol, place))
     for order in state.orders:
-        if not order.ended and order.cancel_ns != NONE and order.cancel_ns <= until_ns:
+        travels = order.is_sent_exit and order.status == Status.SENT
+        if (
+            not order.ended
+            and not travels
+            and order.cancel_ns != NONE
+            and order.cancel_ns <= until_ns
+        ):
             found.append((order.cancel_ns, CANCEL, order.id, 0))
-        if order.status == Status.SENT and not order.is_sent_exit and order.arrives_ns <= until_ns:
+        if order.status == Status.SENT and not travels and order.arrives_ns <= until_ns:
             found.append((order.arrives_ns, ARRIVAL, order.id, 0))
     return sorted(found)
 
@@ -106,7 +112,7 @@ def close_delisted(state: State, symbol: int, ts_ns: int) -> None:
     side = Side.SELL if position.quantity > 0 else Side.BUY
     if position.quantity != 0 and not math.isnan(position.price):
         price = position.price * (1.0 + side * state.terms.delisting_haircut)
-        close_whole(state, symbol, price, Reason.DELISTED, ts_ns, state.event)
+        close_whole(state, symbol, price, Reason.DELISTED, ts_ns, NONE)
 
 
 def close_whole(
@@ -126,7 +132,7 @@ def close_whole(
         status=Status.WORKING,
         id=len(state.orders),
     )
-    order.turn = (ts_ns, order.id, order.id)
+    order.turn = (ts_ns, order.id, 0)
     state.orders.append(order)
     _, taker = fee_rates(state.terms, state.account, ts_ns)
     order.quantity = to_flat(state.terms, position, order.side, taker)
