@@ -29,14 +29,15 @@ class Clock:
     ----------
     bars : BAR rows, shape (m,)
         Sorted by close, then symbol.
-    ends : IntArray, shape (m,)
-        One past the last bar that is known at the same instant: all of these are matched before
-        anybody decides (T4).
+    starts, ends : IntArray, shape (m,)
+        First bar that is known at the same instant, and one past the last: all of
+        these are matched before anybody decides (T4).
     """
 
     def __init__(self, columns: Sequence[BarArrays]) -> None:
         self.bars: npt.NDArray[Any] = merged(columns)
         closes = self.bars["close_ns"]
+        self.starts: IntArray = np.searchsorted(closes, closes, side="left")
         self.ends: IntArray = np.searchsorted(closes, closes, side="right")
         self._single = len(columns) == 1
 

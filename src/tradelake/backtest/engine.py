@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,7 +13,8 @@ from tradelake.errors import ConfigError, InsufficientData, InvalidData
 from tradelake.execution.outcome import RoundTrips
 from tradelake.execution.rules import ALPACA_QUANTITY_STEP, ALPACA_TAKER_BPS, Rules
 from tradelake.market.arrays import BarArrays, FloatArray
-from tradelake.strategies.api import Strategy, Trained
+from tradelake.strategies.api import PanelStrategy, Strategy, Trained
+from tradelake.strategies.panel import Panel
 
 
 def run(
@@ -134,11 +136,34 @@ def targets_of(bars: BarArrays, strategy: Strategy) -> FloatArray:
             "strategy",
             f"{strategy.name} on {bars.symbol} {bars.timeframe}: {type(error).__name__}: {error}",
         ) from error
+    return _checked(raw, bars, strategy.name)
+
+
+def panel_targets(columns: Sequence[BarArrays], strategy: PanelStrategy) -> list[FloatArray]:
+    """Return each symbol's targets at its own bars; 0 before its first number.
+
+    Raises
+    ------
+    InvalidData
+        Rules ``strategy`` and ``signal``, as :func:`run`.
+    """
+    panel = Panel.of(columns)
+    try:
+        raw = panel.of_symbols(np.asarray(strategy.signals_of(panel), dtype=np.float64))
+    except Exception as error:
+        raise InvalidData(
+            "strategy",
+            f"{strategy.name} on {', '.join(panel.symbols)}: {type(error).__name__}: {error}",
+        ) from error
+    return [_checked(one, bars, strategy.name) for one, bars in zip(raw, columns, strict=True)]
+
+
+def _checked(raw: FloatArray, bars: BarArrays, name: str) -> FloatArray:
     targets = np.array(raw, dtype=np.float64)
     if targets.shape != (len(bars),):
         raise InvalidData(
             "signal",
-            f"{strategy.name} on {bars.symbol}: expected one target for each of {len(bars)} bars; "
+            f"{name} on {bars.symbol}: expected one target for each of {len(bars)} bars; "
             f"found shape {targets.shape}",
         )
     if np.isnan(targets[0]):
@@ -149,7 +174,7 @@ def targets_of(bars: BarArrays, strategy: Strategy) -> FloatArray:
         where = int(np.argmin(good))
         raise InvalidData(
             "signal",
-            f"{strategy.name} on {bars.symbol}: expected a target in [-1, 1]; "
+            f"{name} on {bars.symbol}: expected a target in [-1, 1]; "
             f"found {targets[where]} for bar {where} that closes at {bars.close_ns[where]} ns",
         )
     return targets

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 
 from tradelake.backtest.clock import Clock
-from tradelake.backtest.engine import refuse_trained_bars, targets_of
+from tradelake.backtest.engine import panel_targets, refuse_trained_bars, targets_of
 from tradelake.backtest.limits import Limits, OutOfTime, watched
 from tradelake.backtest.outcome import Backtest, Books
 from tradelake.backtest.screen import Finding, Screen, inspect_bars
@@ -24,6 +24,9 @@ from tradelake.execution.machine import Machine
 from tradelake.execution.realism import describe
 from tradelake.execution.terms import Rung
 from tradelake.market.arrays import BarArrays
+from tradelake.strategies.api import PanelStrategy, Strategy
+from tradelake.strategies.compiled import CompiledStrategy
+from tradelake.strategies.event import written
 
 Data: TypeAlias = BarArrays | Sequence[BarArrays] | Mapping[str, BarArrays]
 
@@ -200,14 +203,48 @@ def _styled(
     strategy: Any,  # noqa: ANN401
     setting: Setting,
 ) -> tuple[str, tuple[str, ...]]:
-    if hasattr(strategy, "signals"):
+    if isinstance(strategy, PanelStrategy | Strategy):
         from tradelake.backtest import vectors
 
-        share = 1.0 / len(columns)
-        targets = [targets_of(bars, strategy) * share for bars in columns]
+        if isinstance(strategy, PanelStrategy):
+            targets = panel_targets(columns, strategy)
+        else:
+            share = 1.0 / len(columns)
+            targets = [targets_of(bars, strategy) * share for bars in columns]
         vectors.follow(machine, clock, list(machine.symbols), targets, setting.limits.orders)
         return "vectorised", ()
-    raise ConfigError(f"strategy {strategy!r:.60}: expected signals or on_bar; found neither")
+    if isinstance(strategy, CompiledStrategy):
+        _run_compiled(machine, strategy)
+        return "compiled", ()
+    if written(strategy):
+        from tradelake.backtest import events
+
+        events.play(
+            machine,
+            clock,
+            columns,
+            strategy,
+            cash=setting.cash,
+            seed=setting.seed,
+            most_orders=setting.limits.orders,
+        )
+        return "event", ()
+    raise ConfigError(
+        f"strategy {strategy!r:.60}: expected signals, signals_of or callbacks; found none"
+    )
+
+
+def _run_compiled(machine: Machine, strategy: CompiledStrategy) -> None:
+    from tradelake.backtest import compiled  # the compiler: loaded by those who run only
+
+    if strategy.decide and len(machine.symbols) > 1:
+        raise ConfigError(
+            f"strategy {strategy.name}: a compiled decision is for one symbol; "
+            f"found {', '.join(machine.symbols)}"
+        )
+    path, style = strategy.decide or strategy.on_event, "decide" if strategy.decide else "on_bar"
+    run = compiled.load_compiled(path, style)
+    compiled.run_compiled(run, machine, strategy.params(), memory=max(strategy.memory, 1))
 
 
 def _reached(machine: Machine) -> str:

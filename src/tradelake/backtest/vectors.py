@@ -54,8 +54,6 @@ def follow(
         if end > at:
             machine.advance(at, end, stops=False)
             at = end
-        if at >= len(clock):
-            break
         now_ns = clock.decision_ns(machine, event)
         before = last[symbol]
         if before != NONE and machine.state.orders[before]["status"] < Status.FILLED:

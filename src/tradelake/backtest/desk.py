@@ -1,0 +1,335 @@
+"""What stands behind the context of an event strategy in a backtest: a machine, and what was told.
+
+The venue may be ahead of the strategy: a bar is matched whole, and its fills are told one by one at
+their instants (T1, T2). Position, cash and orders are those of what was told so far.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+
+import numpy as np
+
+from tradelake.backtest.clock import Clock, feed_ns
+from tradelake.errors import InvalidData
+from tradelake.execution.layout import CASH_UNIT, NONE, Side, Status
+from tradelake.execution.machine import Machine
+from tradelake.execution.terms import Draw
+from tradelake.market.arrays import BarArrays
+from tradelake.strategies.context import EventContext
+from tradelake.strategies.event import Fill, History, OrderRequest, WorkingOrder
+from tradelake.strategies.tape import Tape
+
+NEVER = np.iinfo(np.int64).max
+RESPONSE = 2
+"""Row of the latencies, and which draw of an order."""
+_FIRST_LOOK = 64
+
+
+class Timers:
+    """Instants at which a strategy wants to be called, by name."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[int, int, str, int]] = []
+        self._current: dict[str, int] = {}
+        self._count = 0
+
+    @property
+    def next_ns(self) -> int:
+        """Instant of the next one; :data:`NEVER` without any."""
+        while self._due and self._current.get(self._due[0][2]) != self._due[0][1]:
+            heapq.heappop(self._due)
+        return self._due[0][0] if self._due else NEVER
+
+    def put(self, name: str, at_ns: int, every_ns: int) -> None:
+        """Take a timer in the place of one of the same name."""
+        self._count += 1
+        self._current[name] = self._count
+        heapq.heappush(self._due, (at_ns, self._count, name, every_ns))
+
+    def pop(self) -> tuple[int, str]:
+        """Return the next one's instant and name; one that comes again is put back."""
+        at_ns, number, name, every_ns = heapq.heappop(self._due)
+        if every_ns:
+            heapq.heappush(self._due, (at_ns + every_ns, number, name, every_ns))
+        else:
+            del self._current[name]
+        return at_ns, name
+
+
+class BarDesk:
+    """A :class:`~tradelake.strategies.context.Desk` over bars.
+
+    Parameters
+    ----------
+    machine : Machine
+        With the clock's bars loaded and nothing matched.
+    clock : Clock
+        Of all symbols.
+    columns : sequence of BarArrays
+        The same bars, by symbol.
+    cash : float
+        At the start, quote units.
+    most_orders : int
+        More end the run.
+
+    Attributes
+    ----------
+    busy : int
+        First bar before which the venue must be looked at again; all before it only move prices.
+    matched : int
+        Bars the venue has seen.
+    context : EventContext
+        Set by the driver: says what time it is.
+    """
+
+    context: EventContext
+
+    def __init__(
+        self,
+        machine: Machine,
+        clock: Clock,
+        columns: Sequence[BarArrays],
+        cash: float,
+        most_orders: int,
+    ) -> None:
+        self.machine, self.clock, self.columns = machine, clock, columns
+        self.timers = Timers()
+        self.busy = 0
+        self.matched = 0
+        self.held = dict.fromkeys(machine.symbols, 0.0)
+        self._units = dict.fromkeys(machine.symbols, 0)
+        self._unit = machine.state.positions["unit"].tolist()
+        self._names = list(machine.symbols)
+        self._cash = round(cash / CASH_UNIT)
+        self._closes = clock.bars["close_ns"]
+        self._most_orders = most_orders
+        self._read = 0
+        self._untold: list[tuple[int, int]] = []
+        self._feed_ns = int(machine.terms.latency[0][1])
+        self._renames = bool((machine.state.instruments["renamed_to"] != NONE).any())
+        self._tape = Tape(columns)
+        self._look = _FIRST_LOOK
+
+    # What the driver asks for.
+
+    def match(self, end: int) -> None:
+        """Let the venue see all bars before ``end``, and take up their fills."""
+        if self.matched < end:
+            self.machine.advance(self.matched, end, stops=False)
+            self.matched = end
+            self._take_up()
+
+    def look_ahead(self) -> int:
+        """Return the start of the first group of bars that may change something; sets ``busy``."""
+        size = len(self.clock)
+        last = min(self.matched + self._look, size)
+        found = self.machine.next_change(self.matched, last)
+        self._look = self._look * 2 if found == last else _FIRST_LOOK
+        self.busy = size if found == size else int(self.clock.starts[found])
+        return self.busy
+
+    @property
+    def next_fill_ns(self) -> int:
+        """When the next fill is told."""
+        return self._untold[0][0] if self._untold else NEVER
+
+    def tell(self) -> Fill:
+        """Return the next fill; from now on the strategy knows of it."""
+        _, number = heapq.heappop(self._untold)
+        row = self.machine.fills[number]
+        symbol, side = int(row["symbol"]), int(row["side"])
+        name, unit = self._names[symbol], self._unit[symbol]
+        fee, value = int(row["fee"]), int(row["value"])
+        in_base = bool(row["fee_in_base"])
+        moved = int(row["quantity"]) - (fee if in_base and side == Side.BUY else 0)
+        self._units[name] += side * moved
+        self.held[name] = self._units[name] * unit
+        self._cash -= side * value + (0 if in_base else fee)
+        return Fill(
+            int(row["order"]),
+            name,
+            side,
+            int(row["quantity"]) * unit,
+            float(row["price"]),
+            value * CASH_UNIT,
+            int(row["fee_value"]) * CASH_UNIT,
+            int(row["realised"]) * CASH_UNIT,
+            bool(row["maker"]),
+            int(row["ts_ns"]),
+            self.held[name],
+        )
+
+    def settle(self) -> None:
+        """Take positions over to new names, where symbols were renamed and all fills are told."""
+        if self._renames and not self._untold:
+            for number, name in enumerate(self._names):
+                self._units[name] = int(self.machine.state.positions["quantity"][number])
+                self.held[name] = self._units[name] * self._unit[number]
+
+    def _take_up(self) -> None:
+        fills = self.machine.fills
+        for number in range(self._read, len(fills)):
+            row = fills[number]
+            told_ns = int(row["ts_ns"]) + self._response_ns(int(row["order"]))
+            heapq.heappush(self._untold, (told_ns, number))
+        self._read = len(fills)
+
+    def _response_ns(self, order: int) -> int:
+        terms = self.machine.terms
+        kind, constant_ns, _ = terms.latency[RESPONSE].tolist()
+        if kind == Draw.CONSTANT:
+            return int(constant_ns)
+        from tradelake.execution import draws  # compiled: loaded by those who draw
+
+        return int(draws.latency(terms.latency, RESPONSE, terms.seed, order, RESPONSE))
+
+    # What the context asks for.
+
+    def send(self, request: OrderRequest) -> int:
+        """Send an order; the venue first sees all that is known by now."""
+        now_ns = self._decide()
+        if request.has_exits:
+            return self.machine.bracket(
+                request.symbol,
+                request.side,
+                request.amount,
+                now_ns=now_ns,
+                stop_loss=request.stop_exit,
+                trailing=request.trail_exit,
+                take_profit=request.target_exit,
+                kind=request.kind,
+                sizing=request.sizing,
+                limit=request.limit,
+                stop=request.stop,
+            )
+        return self.machine.place(
+            request.symbol,
+            request.side,
+            request.amount,
+            now_ns=now_ns,
+            kind=request.kind,
+            sizing=request.sizing,
+            limit=request.limit,
+            stop=request.stop,
+            trail=request.trail,
+            tif=request.tif,
+        )
+
+    def cancel(self, order: int) -> bool:
+        """Send a cancel."""
+        if not self.works(order) or self.machine.state.orders[order]["cancel_ns"] != NONE:
+            return False
+        self.machine.cancel(order, now_ns=self._decide(order))
+        return True
+
+    def replace(self, order: int, quantity: float, limit: float, stop: float, trail: float) -> int:
+        """Send a replacement."""
+        self._check(order)
+        return self.machine.replace(
+            order, now_ns=self._decide(), amount=quantity, limit=limit, stop=stop, trail=trail
+        )
+
+    def works(self, order: int) -> bool:
+        """Whether an order has not ended, as far as was told."""
+        self._check(order)
+        row = self.machine.state.orders[order]
+        if row["status"] < Status.FILLED:
+            return True
+        return bool(row["ended_ns"] + self._response_ns(order) > self.context.now_ns)
+
+    def working(self) -> Sequence[WorkingOrder]:
+        """Return the orders that have not ended, as far as was told."""
+        orders = self.machine.orders
+        late = orders["ended_ns"] + int(self.machine.terms.latency[RESPONSE][1:].sum())
+        maybe = (orders["status"] < Status.FILLED) | (late > self.context.now_ns)
+        untold: dict[int, int] = {}
+        for _, number in self._untold:
+            row = self.machine.fills[number]
+            order = int(row["order"])
+            untold[order] = untold.get(order, 0) + int(row["quantity"])
+        return [
+            self._working(order, untold.get(order, 0))
+            for order in np.flatnonzero(maybe).tolist()
+            if self.works(order)
+        ]
+
+    def _working(self, order: int, untold: int) -> WorkingOrder:
+        row = self.machine.state.orders[order]
+        symbol = int(row["symbol"])
+        unit = self._unit[symbol] if symbol != NONE else 1.0
+        status = min(int(row["status"]), int(Status.WORKING))
+        return WorkingOrder(
+            order,
+            self._names[symbol] if symbol != NONE else "",
+            int(row["side"]),
+            int(row["type"]),
+            status,
+            int(row["quantity"]) * unit,
+            (int(row["filled"]) - untold) * unit,
+            float(row["limit"]),
+            float(row["stop"]),
+            int(row["parent"]),
+        )
+
+    def cash(self) -> float:
+        """Quote units."""
+        return self._cash * CASH_UNIT
+
+    def equity(self) -> float:
+        """Quote units, at the closes known by now."""
+        equity = self._cash * CASH_UNIT
+        for number, held in enumerate(self.held.values()):
+            if held:
+                known = self._known(number)
+                equity += held * float(self.columns[number].close[known - 1]) if known else 0.0
+        return equity
+
+    def position(self, symbol: str) -> float:
+        """Base units, signed."""
+        return self.held.get(symbol, 0.0)
+
+    def history(self, symbol: str, n: int) -> History:
+        """Return the newest ``n`` bars known by now."""
+        return self._told(symbol).history(symbol, n)
+
+    def bars(self, symbol: str) -> BarArrays:
+        """Return all bars known by now."""
+        return self._told(symbol).bars(symbol)
+
+    def feature(self, symbol: str, name: str) -> float:
+        """Return a feature of the newest bar known by now."""
+        return self._told(symbol).feature(symbol, name)
+
+    def timer(self, name: str, at_ns: int, every_ns: int) -> None:
+        """Take a timer."""
+        self.timers.put(name, at_ns, every_ns)
+        self.busy = min(self.busy, self.matched)
+
+    def _told(self, symbol: str) -> Tape:
+        """Return the tape, wound to what is known of a symbol by now."""
+        number = self.machine.symbols.get(symbol, NONE)
+        if number == NONE:
+            raise InvalidData("symbol", f"expected a symbol of the run; found {symbol!r}")
+        self._tape.known[number] = self._known(number)
+        return self._tape
+
+    def _known(self, number: int) -> int:
+        """Number of bars of a symbol that were told by now."""
+        closes = self.columns[number].close_ns
+        return int(np.searchsorted(closes, self.context.now_ns - self._feed_ns, side="right"))
+
+    def _decide(self, order: int = NONE) -> int:
+        """Bring the venue up to what is known; return the instant of the decision."""
+        told_ns = self.context.now_ns - self._feed_ns
+        self.match(int(np.searchsorted(self._closes, told_ns, side="right")))
+        self.busy = min(self.busy, self.matched)
+        count = len(self.machine.orders)
+        if order == NONE and count >= self._most_orders:
+            raise InvalidData("limit", f"more than {self._most_orders} orders were sent")
+        return told_ns + feed_ns(self.machine, count)
+
+    def _check(self, order: int) -> None:
+        if not 0 <= order < len(self.machine.orders):
+            raise InvalidData("order", f"expected the id of an order; found {order!r}")

@@ -1,0 +1,195 @@
+"""Runs event strategies over bars of many symbols on one clock.
+
+Calls come in the order in which things become known: fills and timers before a bar's close, then
+all bars of that instant in the order of symbols. Between two bars that may change something at the
+venue a bar costs its callback alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from tradelake.backtest.clock import Clock
+from tradelake.backtest.desk import NEVER, BarDesk
+from tradelake.errors import InvalidData, TradelakeError
+from tradelake.execution.machine import Machine
+from tradelake.market.arrays import BarArrays
+from tradelake.strategies.context import EventContext
+from tradelake.strategies.event import EventStrategy, written
+
+_CHUNK: Final = 1 << 15
+"""Bars that are Python numbers at the same time."""
+_COLUMNS: Final = ("open_ns", "close_ns", "symbol", "open", "high", "low", "close", "volume")
+
+
+def play(
+    machine: Machine,
+    clock: Clock,
+    columns: Sequence[BarArrays],
+    strategy: EventStrategy,
+    *,
+    cash: float,
+    seed: int,
+    most_orders: int,
+) -> None:
+    """Tell a strategy of all bars, its fills and its timers, and do what it asks for.
+
+    Parameters
+    ----------
+    machine, clock, columns : Machine, Clock, sequence of BarArrays
+        As :func:`tradelake.backtest.session.prepare` makes them.
+    strategy : EventStrategy
+        Its state is what it brings along and what it is left with.
+    cash : float
+        At the start, quote units.
+    seed : int
+        Of its random generator.
+    most_orders : int
+        More end the run.
+
+    Raises
+    ------
+    InvalidData
+        Rule ``strategy``: it raised; rule ``limit``: too many orders; rule ``order``: an order that
+        makes no sense. Names strategy, callback, symbol and instant.
+    """
+    desk = BarDesk(machine, clock, columns, cash, most_orders)
+    context = desk.context = EventContext(tuple(machine.symbols), desk, seed)
+    player = _Player(desk, context, strategy)
+    try:
+        player.run()
+    except Exception as error:
+        raise InvalidData(
+            error.rule if isinstance(error, InvalidData) else "strategy",
+            f"{strategy.name} in {player.calling} of {context.symbol} at {context.now_ns} ns, "
+            f"after order {len(machine.orders) - 1}: {_said(error)}",
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, InvalidData):
+        return error.reason
+    if isinstance(error, TradelakeError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+class _Player:
+    """One run: who is called when."""
+
+    def __init__(self, desk: BarDesk, context: EventContext, strategy: EventStrategy) -> None:
+        self._desk, self._context, self._strategy = desk, context, strategy
+        self._written = written(strategy)
+        self._feed_ns = int(desk.machine.terms.latency[0][1])
+        self.calling = "on_start"
+
+    def run(self) -> None:
+        """Call everything from the start to the stop."""
+        desk, context = self._desk, self._context
+        size = len(desk.clock)
+        context.now_ns = int(desk.clock.bars["open_ns"].min())
+        if "on_start" in self._written:
+            self._strategy.on_start(context)
+        if "on_bar" in self._written:
+            self._tell_bars()
+        else:
+            self._skip_bars()
+        desk.match(size)
+        self._tell_until(NEVER, timers_too=False)
+        if "on_stop" in self._written:
+            self.calling = "on_stop"
+            self._strategy.on_stop(context)
+
+    def _tell_bars(self) -> None:
+        """Call ``on_bar`` for every bar; look at the venue where something may have changed."""
+        desk, context, on_bar = self._desk, self._context, self._strategy.on_bar
+        names, held = list(desk.machine.symbols), desk.held
+        feed_ns, several = self._feed_ns, len(names) > 1
+        ends = desk.clock.ends
+        context.symbol, context.instant_over = names[0], True
+        self.calling = "on_bar"
+        for event, open_ns, close_ns, symbol, open_, high, low, close, volume in self._rows():
+            now_ns = close_ns + feed_ns
+            if event >= desk.busy:
+                self._before_bar(event, now_ns)
+            if several:
+                context.symbol = names[symbol]
+                context.instant_over = event + 1 == ends[event]
+            context.held = held[context.symbol]
+            context.now_ns = now_ns
+            context.open_ns = open_ns
+            context.open = open_
+            context.high = high
+            context.low = low
+            context.close = close
+            context.volume = volume
+            on_bar(context)
+
+    def _rows(self) -> Iterator[tuple[Any, ...]]:
+        bars = self._desk.clock.bars
+        for first in range(0, len(bars), _CHUNK):
+            part = bars[first : first + _CHUNK]
+            places = range(first, first + len(part))
+            yield from zip(places, *(part[name].tolist() for name in _COLUMNS), strict=True)
+
+    def _skip_bars(self) -> None:
+        """Call fills and timers only."""
+        desk, event, size = self._desk, 0, len(self._desk.clock)
+        closes = desk.clock.bars["close_ns"]
+        while event < size:
+            if event < desk.busy:
+                event = min(desk.busy, size)
+                continue
+            self._before_bar(event, int(closes[event]) + self._feed_ns)
+            event = int(desk.clock.ends[event])
+
+    def _before_bar(self, event: int, now_ns: int) -> None:
+        """Match all bars of an instant, tell what became known before it, and look ahead."""
+        desk = self._desk
+        if event >= desk.matched or event == desk.clock.starts[event]:
+            desk.match(int(desk.clock.ends[event]))
+            self._tell_until(now_ns, timers_too=True)
+            desk.settle()
+            desk.look_ahead()
+            self._wake()
+
+    def _wake(self) -> None:
+        """Look at the venue again in time for what is still to be told."""
+        desk = self._desk
+        next_ns = min(desk.next_fill_ns, desk.timers.next_ns)
+        if next_ns < NEVER and desk.busy > desk.matched:
+            closes = desk.clock.bars["close_ns"]
+            due = int(closes.searchsorted(next_ns - self._feed_ns, side="left"))
+            desk.busy = max(min(desk.busy, due), desk.matched)
+
+    def _tell_until(self, now_ns: int, *, timers_too: bool) -> None:
+        """Tell fills up to an instant and timers before it, in order."""
+        desk = self._desk
+        while True:
+            fill_ns = desk.next_fill_ns
+            timer_ns = desk.timers.next_ns if timers_too else NEVER
+            if fill_ns < NEVER and fill_ns <= min(now_ns, timer_ns):
+                self._tell_fill(fill_ns)
+            elif timer_ns < now_ns and "on_timer" in self._written:
+                self._call_timer()
+            else:
+                return
+
+    def _tell_fill(self, told_ns: int) -> None:
+        context, fill = self._context, self._desk.tell()
+        if "on_fill" not in self._written:
+            return
+        before, self.calling = self.calling, "on_fill"
+        context.now_ns, context.symbol = max(told_ns, context.now_ns), fill.symbol
+        context.held = fill.held
+        self._strategy.on_fill(context, fill)
+        self.calling = before
+
+    def _call_timer(self) -> None:
+        context = self._context
+        at_ns, name = self._desk.timers.pop()
+        before, self.calling = self.calling, "on_timer"
+        context.now_ns = max(at_ns, context.now_ns)
+        self._strategy.on_timer(context, name)
+        self.calling = before
