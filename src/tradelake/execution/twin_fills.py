@@ -9,6 +9,7 @@ from tradelake.execution import twin_draws as draws
 from tradelake.execution.layout import CASH_UNITS, Reason, Side, Sizing, Status
 from tradelake.execution.twin_costs import leave_permanent, taker_price
 from tradelake.execution.twin_money import (
+    LARGEST,
     Booked,
     book,
     cash_needed,
@@ -220,6 +221,9 @@ def is_sized(state: State, order: Order, offer: Offer) -> bool:
     reason = size(state, order, offer)
     if order.has_limit and order.side != side:
         order.side, order.quantity, reason = side, 0, Reason.UNSUPPORTED
+    unit = state.positions[order.symbol].unit
+    if order.has_limit and float(order.quantity) * unit * order.limit * CASH_UNITS >= LARGEST:
+        order.quantity, reason = 0, Reason.BAD_QUANTITY
     if order.quantity > 0:
         return True
     status = Status.FILLED if reason == Reason.NONE else Status.REJECTED
