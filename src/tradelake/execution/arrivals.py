@@ -77,7 +77,7 @@ def _unsend(state: State, order: int) -> None:
 
 @compiled
 def _cancel(state: State, terms: Terms, order: int, ts_ns: int) -> None:
-    if state.orders[order].status == Status.SENT and state.orders[order].parent == NONE:
+    if state.orders[order].status == Status.SENT:
         _unsend(state, order)
         _end_unborn_exits(state, terms, order, ts_ns)
     end(state, terms, order, Status.CANCELLED.value, Reason.BY_STRATEGY.value, ts_ns)

@@ -57,8 +57,6 @@ def on_bar(state: State, terms: Terms, bars: Rows, event: int) -> None:
     catch_up(state, terms, bar.open_ns)
     counters.event = bar.row
     symbol = state.symbols[number]
-    if symbol.trading == Trading.DELISTED:
-        return
     if symbol.trading == Trading.OPEN:
         symbol.done, symbol.room, symbol.bar_volume = 0, WHOLE_MARKET, bar.volume
         if terms.participation > 0.0 and terms.rung >= Rung.INTRABAR:

@@ -37,15 +37,32 @@ def own_limit(state: State, order: int) -> float:
 
 
 @compiled
-def size(state: State, terms: Terms, order: int, reference: float, ts_ns: int) -> bool:
+def price_for(
+    state: State,
+    terms: Terms,
+    order: int,
+    quantity: int,
+    reference: float,
+    maker: bool,
+    ts_ns: int,
+) -> float:
+    """Return the price at which an order fills so many units; makers get the reference itself."""
+    if maker:
+        return reference
+    row = state.orders[order]
+    limit = own_limit(state, order)
+    return taken_price(state, terms, row.symbol, row.side, quantity, reference, limit, ts_ns)
+
+
+@compiled
+def size(state: State, terms: Terms, order: int, reference: float, maker: bool, ts_ns: int) -> bool:
     """Give quantity and side to what is not a quantity (O1); False where that ended the order."""
     row = state.orders[order]
     position = state.positions[row.symbol]
     rate, side = taker_rate(state, terms, ts_ns), row.side
     if row.sizing == Sizing.NOTIONAL:
         rough = units_of(row.amount / reference, position.unit, 1)
-        limit = own_limit(state, order)
-        price = taken_price(state, terms, row.symbol, row.side, rough, reference, limit, ts_ns)
+        price = price_for(state, terms, order, rough, reference, maker, ts_ns)
         budget = int(np.rint(row.amount * CASH_UNITS))
         increment = row.step
         row.quantity = affordable(budget, position.unit, price, increment, 0.0)
@@ -55,7 +72,7 @@ def size(state: State, terms: Terms, order: int, reference: float, ts_ns: int) -
         row.quantity = to_flat(state, terms, row.symbol, row.side, rate)
         reason = Reason.INSUFFICIENT_QUANTITY.value
     else:
-        reason = _size_target(state, terms, order, reference, rate, ts_ns)
+        reason = _size_target(state, terms, order, reference, maker, rate, ts_ns)
         if row.quantity == 0 and reason == Reason.NONE and row.side == side:
             end(state, terms, order, Status.FILLED.value, row.reason, ts_ns)
             return False
@@ -69,7 +86,13 @@ def size(state: State, terms: Terms, order: int, reference: float, ts_ns: int) -
 
 @compiled
 def _size_target(
-    state: State, terms: Terms, order: int, reference: float, rate: float, ts_ns: int
+    state: State,
+    terms: Terms,
+    order: int,
+    reference: float,
+    maker: bool,
+    rate: float,
+    ts_ns: int,
 ) -> int:
     """Size an order for a fraction of the equity; return why there is nothing to do, or 0."""
     row = state.orders[order]
@@ -81,11 +104,10 @@ def _size_target(
         target = 0.0
     cash, closing = state.account[0].cash, 0
     equity = equity_at(state, row.symbol, reference)
-    limit = own_limit(state, order)
     if held != 0 and held * target <= 0.0:
         row.side = Side.SELL.value if held > 0 else Side.BUY.value
         closing = to_flat(state, terms, row.symbol, row.side, rate)
-        price = taken_price(state, terms, row.symbol, row.side, closing, reference, limit, ts_ns)
+        price = price_for(state, terms, order, closing, reference, maker, ts_ns)
         value = value_of(closing, unit, price)
         fee = int(np.rint(value * rate)) if row.side < 0 or terms.fee_in_quote else 0
         after = cash - row.side * value - fee
@@ -101,7 +123,7 @@ def _size_target(
         return Reason.NONE.value
     row.side = Side.BUY.value if change > 0.0 else Side.SELL.value
     opened = _change_in_units(
-        state, terms, order, change, target, reference, held, cash, rate, ts_ns
+        state, terms, order, change, target, reference, held, cash, maker, rate, ts_ns
     )
     row.quantity = closing + opened
     if opened == 0:
@@ -120,6 +142,7 @@ def _change_in_units(
     reference: float,
     held: int,
     cash: int,
+    maker: bool,
     rate: float,
     ts_ns: int,
 ) -> int:
@@ -130,8 +153,7 @@ def _change_in_units(
     if change * target < 0.0:
         return min(units_of(abs(change) / reference, unit, increment), abs(held))
     rough = units_of(abs(change) / reference, unit, 1)
-    limit = own_limit(state, order)
-    price = taken_price(state, terms, row.symbol, row.side, rough, reference, limit, ts_ns)
+    price = price_for(state, terms, order, rough, reference, maker, ts_ns)
     if change < 0.0:
         return units_of(-change / price, unit, increment)
     free = cash - state.account[0].promised + row.promised
@@ -196,7 +218,7 @@ def fill(
     ``inside`` says that the fill is not at the open of a bar (B4).
     """
     row = state.orders[order]
-    if row.quantity == 0 and not size(state, terms, order, reference, ts_ns):
+    if row.quantity == 0 and not size(state, terms, order, reference, maker, ts_ns):
         return 0
     rest = row.quantity - row.filled
     quantity = min(rest, room)
@@ -204,10 +226,8 @@ def fill(
         quantity = _cut_by_chance(state, terms, order, quantity)
     if quantity <= 0:
         return 0
-    price, side, symbol = reference, row.side, row.symbol
-    if not maker:
-        limit = own_limit(state, order)
-        price = taken_price(state, terms, symbol, side, quantity, reference, limit, ts_ns)
+    side, symbol = row.side, row.symbol
+    price = price_for(state, terms, order, quantity, reference, maker, ts_ns)
     rate = rate_at(state, terms, ts_ns, maker)
     enough = _sufficient(state, terms, order, rest, price, rate)
     if enough < rest:

@@ -5,6 +5,8 @@ Compiled. What happens on arrival is in :mod:`tradelake.execution.arrivals`.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from tradelake.execution.account import price_of
@@ -13,6 +15,9 @@ from tradelake.execution.draws import CANCEL, ENTRY, latency
 from tradelake.execution.layout import CASH_UNITS, NONE, OrderType, Reason, Side, Sizing, Status
 from tradelake.execution.state import State
 from tradelake.execution.terms import Terms
+
+MOST_CASH_UNITS: Final = 4 * 10**18
+"""A limit far beyond any market promises no more than what 62 bits hold."""
 
 
 @compiled
@@ -176,6 +181,8 @@ def wanted_promise(state: State, terms: Terms, order: int) -> int:
     rate = state.counters[0].taker if terms.fee_in_quote else 0.0
     if row.quantity > 0:
         unit = state.positions[row.symbol].unit
+        if (row.quantity - row.filled) * unit * row.limit * CASH_UNITS >= MOST_CASH_UNITS:
+            return MOST_CASH_UNITS
         return price_of(row.quantity - row.filled, unit, row.limit, rate)
     if row.sizing != Sizing.NOTIONAL:
         return 0

@@ -180,7 +180,7 @@ def simulate(
     if not cash <= MOST_CASH:
         raise ConfigError(f"cash: expected at most {MOST_CASH:g}; found {cash}")
     changes = int(np.count_nonzero(targets[1:] != targets[:-1])) + 2
-    state = new_state(_instrument(rules, float(open_[0])), round(cash * CASH_UNITS), 4 * changes)
+    state = new_state(instrument_of(rules, float(open_[0])), round(cash * CASH_UNITS), 4 * changes)
     equity, position = np.empty(close.shape[0]), np.empty(close.shape[0])
     run(state, terms_of(rules), open_, close, _NO_TIMES, targets, equity, position)
     fills = state.fills[: state.counters["fills"][0]]
@@ -238,7 +238,8 @@ def terms_of(rules: Rules) -> Terms:
     )
 
 
-def _instrument(rules: Rules, first_price: float) -> Rows:
+def instrument_of(rules: Rules, first_price: float) -> Rows:
+    """Return the one row of an instrument that trades in steps of the rules (M1)."""
     increments = [Decimal(repr(rules.quantity_step))] if rules.quantity_step > 0.0 else []
     exponent = unit_exponent(increments, first_price)
     unit = Fraction(10) ** exponent
