@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,29 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.strategies.markets import bars_of, walk, walks
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.features.registry import BASIC_V1
-from tradelake.market.arrays import PRICE_COLUMNS as PRICES
-from tradelake.market.arrays import BarArrays, FloatArray
+from tradelake.market.arrays import FloatArray
 from tradelake.strategies import library
 from tradelake.strategies.library import STRATEGIES, make
 from tradelake.strategies.panel import Panel
-
-HOUR_NS = 3_600_000_000_000
-
-
-def bars_of(close: FloatArray) -> BarArrays:
-    close = np.asarray(close, dtype=np.float64)
-    return BarArrays(
-        "BTC/USD",
-        "1h",
-        np.arange(close.size) * HOUR_NS,
-        close,
-        close * 1.01,
-        close * 0.99,
-        close,
-        np.ones(close.size),
-    )
 
 
 @dataclass(frozen=True)
@@ -76,24 +59,6 @@ PANELS = [name for name, entry in STRATEGIES.items() if entry.style == "panel"]
 
 def build(name: str, **params: object):
     return library.build(name, {**SMALL.get(name, {}), **params}, MODELS.get(name))
-
-
-def walk(seed: int, size: int = 200, symbol: str = "BTC/USD") -> BarArrays:
-    rng = np.random.default_rng(seed)
-    bars = bars_of(100 * np.exp(np.cumsum(rng.normal(0, 0.02, size))))
-    return dataclasses.replace(bars, symbol=symbol)
-
-
-def walks(seed: int, size: int = 200) -> list[BarArrays]:
-    """Two symbols, of which bars are missing here and there."""
-    rng = np.random.default_rng(seed)
-    both = []
-    for offset, symbol in enumerate(("BTC/USD", "ETH/USD")):
-        bars = walk(seed + offset, size, symbol)
-        kept = rng.random(size) < 0.9
-        columns = (getattr(bars, name)[kept] for name in ("ts_event_ns", *PRICES, "volume"))
-        both.append(BarArrays(symbol, "1h", *columns))
-    return both
 
 
 @pytest.mark.parametrize("name", SIGNALS)
