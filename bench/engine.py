@@ -11,7 +11,7 @@
 - W5: 100 independent backtests.
 
 The floor is a single pass written by hand (:mod:`bench.engine_floor`). What is compared takes
-turns; figures are medians of wall time. The last line is JSON; what could not be measured is null.
+turns; figures are medians of wall time. The last line is JSON; what is not measured is null.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _events(figures: dict[str, Any], size: int, repeats: int) -> None:
         print(title)
         found = unit(size, repeats)
         for name, rate in found.items():
-            print(f"  {name:24} {rate:>14,.0f} a second" if rate else f"  {name:24} not there yet")
+            print(f"  {name:24} {rate:>14,.0f} a second" if rate else f"  {name:24} not measured")
         figures |= {name: round(rate) if rate else None for name, rate in found.items()}
 
 

@@ -3,21 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
 from bench import engine_floor as floor
 from bench.engine_works import market, turns
+from tradelake.backtest import session
+from tradelake.strategies.event import Context, EventStrategy
 
 STOP, TARGET = 0.01, 0.01
 EVENTS: Final = 1_000_000
 
 
+class Brackets(EventStrategy):
+    """Buys when flat, with a stop and a target around the close."""
+
+    name = "brackets"
+    parameters: ClassVar[dict[str, float]] = {}
+
+    def on_bar(self, ctx: Context) -> None:
+        if ctx.held == 0.0 and not ctx.orders:
+            price = ctx.close
+            ctx.buy(
+                ctx.symbol,
+                notional=1_000.0,
+                stop_exit=round(price * (1.0 - STOP), 2),
+                target_exit=round(price * (1.0 + TARGET), 2),
+            )
+
+
 def w3(size: int, repeats: int) -> dict[str, float | None]:
     """Bars a second: buy when flat, with a stop and a target 1 % away."""
     given = market(size)
-    columns = given.columns
+    columns, bars = given.columns, given.bars()
+
+    def callback() -> None:
+        session.run(bars, Brackets(), broker="ideal", cash=floor.CASH, rung=2)
 
     def empty() -> None:
         def told(_: int) -> None:
@@ -32,13 +54,14 @@ def w3(size: int, repeats: int) -> dict[str, float | None]:
                 columns["open"], columns["high"], columns["low"], columns["close"], STOP, TARGET
             ),
             "empty_call": empty,
+            "callback": callback,
         },
         repeats,
     )
     return {
         "w3_floor_bars_s": size / seconds["floor"],
         "w3_empty_call_bars_s": size / seconds["empty_call"],
-        "w3_bars_s": None,
+        "w3_bars_s": size / seconds["callback"],
         "w3_compiled_bars_s": None,
     }
 

@@ -1,0 +1,41 @@
+"""The engine's work units do the same as the floors that they are measured against."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from bench import engine_floor as floor
+from bench import engine_works as works
+
+
+@pytest.fixture(scope="module")
+def market() -> works.Market:
+    return works.market(30_000)
+
+
+def test_engine_trades_as_often_and_falls_as_far_as_its_floor(market: works.Market) -> None:
+    found, (trades, sharpe, worst) = works.one(market.bars()), works.one_floor(market)
+    assert found.trades == trades > 100
+    assert found.max_drawdown == pytest.approx(worst, abs=1e-4)
+    assert found.sharpe == pytest.approx(sharpe, rel=1e-2)
+
+
+def test_sweep_and_both_floors_agree_on_every_combination(market: works.Market) -> None:
+    pairs = works.grid(5)
+    full, skipped = np.empty((5, 3)), np.empty((5, 3))
+    floor.combinations(market.open, market.close, pairs, 0, 1, full)
+    floor.skipping(market.open, market.close, floor.prefixes(market.close), pairs, 0, 1, skipped)
+    swept = works.sweep(market.bars(), pairs)
+    assert [one.trades for one in swept] == full[:, 0].tolist() == skipped[:, 0].tolist()
+    assert [one.sharpe for one in swept] == pytest.approx(full[:, 1].tolist(), rel=1e-2)
+    assert skipped[:, 1] == pytest.approx(full[:, 1], rel=1e-6)
+
+
+def test_works_take_turns_and_give_seconds() -> None:
+    calls: list[str] = []
+    found = works.turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
+    assert calls == ["a", "b"] * 3
+    assert all(math.isfinite(seconds) for seconds in found.values())
