@@ -11,7 +11,6 @@ from hypothesis import given, settings
 
 from tests.execution import scenarios as sc
 from tests.execution.scenarios import MINUTE_NS, START_NS, instrument, instruments, terms
-from tradelake.execution import twin_draws
 from tradelake.execution.layout import (
     OrderType,
     Reason,
@@ -22,6 +21,7 @@ from tradelake.execution.layout import (
 )
 from tradelake.execution.terms import Draw, Impact, Rung, Slippage, Trading
 from tradelake.execution.twin import Twin
+from tradelake.execution.twin import draws as twin_draws
 
 BUY, SELL = int(Side.BUY), int(Side.SELL)
 CASH = 10**8

@@ -13,7 +13,7 @@ from tradelake.execution.layout import (
     Status,
 )
 from tradelake.execution.terms import Terms, Trading
-from tradelake.execution.twin_money import Account, Position
+from tradelake.execution.twin.money import Account, Position
 
 STOPS = (OrderType.STOP, OrderType.STOP_LIMIT, OrderType.TRAILING_STOP)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from tradelake.execution import twin_draws as draws
 from tradelake.execution.layout import CASH_UNITS, Reason, Side, Sizing, Status
-from tradelake.execution.twin_costs import leave_permanent, taker_price
-from tradelake.execution.twin_money import (
+from tradelake.execution.twin import draws
+from tradelake.execution.twin.costs import leave_permanent, taker_price
+from tradelake.execution.twin.money import (
     LARGEST,
     Booked,
     book,
@@ -21,8 +21,8 @@ from tradelake.execution.twin_money import (
     units_of,
     value_of,
 )
-from tradelake.execution.twin_orders import end, promise, siblings, tell
-from tradelake.execution.twin_state import Fill, Order, State
+from tradelake.execution.twin.orders import end, promise, siblings, tell
+from tradelake.execution.twin.state import Fill, Order, State
 
 
 @dataclass

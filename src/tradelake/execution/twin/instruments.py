@@ -14,12 +14,12 @@ from tradelake.execution.layout import (
     TimeInForce,
 )
 from tradelake.execution.terms import Trading
-from tradelake.execution.twin_arrivals import arrive, cancel_on_arrival
-from tradelake.execution.twin_fills import Offer, settle
-from tradelake.execution.twin_money import fee_rates, to_flat
-from tradelake.execution.twin_orders import end
-from tradelake.execution.twin_state import Listing, Order, State
-from tradelake.execution.twin_ticks import on_arrivals
+from tradelake.execution.twin.arrivals import arrive, cancel_on_arrival
+from tradelake.execution.twin.fills import Offer, settle
+from tradelake.execution.twin.money import fee_rates, to_flat
+from tradelake.execution.twin.orders import end
+from tradelake.execution.twin.state import Listing, Order, State
+from tradelake.execution.twin.ticks import on_arrivals
 
 CHANGE, CANCEL, ARRIVAL = 0, 1, 2
 """What comes first at equal instants (T4)."""

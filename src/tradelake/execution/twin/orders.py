@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from tradelake.execution import twin_draws as draws
 from tradelake.execution.layout import (
     CASH_UNITS,
     NONE,
@@ -16,7 +15,8 @@ from tradelake.execution.layout import (
     TimeInForce,
 )
 from tradelake.execution.terms import Trading
-from tradelake.execution.twin_money import (
+from tradelake.execution.twin import draws
+from tradelake.execution.twin.money import (
     LARGEST,
     cash_needed,
     fee_of,
@@ -24,7 +24,7 @@ from tradelake.execution.twin_money import (
     to_flat,
     units_of,
 )
-from tradelake.execution.twin_state import Answer, Listing, Order, State
+from tradelake.execution.twin.state import Answer, Listing, Order, State
 
 TICK_ERROR = 1e-6
 LARGEST_TARGET = 1_000.0

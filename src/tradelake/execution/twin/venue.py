@@ -1,9 +1,9 @@
 """The matching core in plain Python, slow and obvious: what the compiled one is tested against.
 
 Rules are those of ``docs/explanation/matching.md``; functions name the rule they are. Each subject
-has its module: ``twin_money`` (M, C4), ``twin_draws`` (T3, C3), ``twin_orders`` (O2, O3),
-``twin_arrivals`` (O2, O4), ``twin_fills`` (O1, O3, M5), ``twin_costs`` (B5, C1, C2), ``twin_bars``
-(B), ``twin_ticks`` (Q), ``twin_book`` (L) and ``twin_instruments`` (T4, I).
+has its module: ``money`` (M, C4), ``draws`` (T3, C3), ``orders`` (O2, O3),
+``arrivals`` (O2, O4), ``fills`` (O1, O3, M5), ``costs`` (B5, C1, C2), ``bars``
+(B), ``ticks`` (Q), ``book`` (L) and ``instruments`` (T4, I).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tradelake.execution import twin_bars, twin_book, twin_draws, twin_ticks
 from tradelake.execution.layout import (
     ACCOUNT,
     FILL,
@@ -28,9 +27,10 @@ from tradelake.execution.layout import (
     TimeInForce,
 )
 from tradelake.execution.terms import Terms
-from tradelake.execution.twin_instruments import advance
-from tradelake.execution.twin_money import Account, Position, equity
-from tradelake.execution.twin_state import Answer, Market, Order, State, listing_of
+from tradelake.execution.twin import bars, book, draws, ticks
+from tradelake.execution.twin.instruments import advance
+from tradelake.execution.twin.money import Account, Position, equity
+from tradelake.execution.twin.state import Answer, Market, Order, State, listing_of
 
 Rows = npt.NDArray[Any]
 
@@ -114,8 +114,8 @@ class Twin:
         known = self.state.orders[order]
         if known.ended or known.cancel_ns != NONE:
             return False
-        known.cancel_ns = now_ns + twin_draws.latency_ns(
-            self.state.terms, twin_draws.ENTRY, order, twin_draws.CANCEL
+        known.cancel_ns = now_ns + draws.latency_ns(
+            self.state.terms, draws.ENTRY, order, draws.CANCEL
         )
         return True
 
@@ -164,9 +164,9 @@ class Twin:
         """Match a bar against the orders that were at the venue at its open (B1 to B8)."""
         self.state.event = event
         advance(self.state, open_ns)
-        twin_bars.match(
+        bars.match(
             self.state,
-            twin_bars.Bar(symbol, open_ns, close_ns, open, high, low, close, volume, event),
+            bars.Bar(symbol, open_ns, close_ns, open, high, low, close, volume, event),
         )
 
     def quote(
@@ -182,7 +182,7 @@ class Twin:
         """Match a quote (Q1 to Q3)."""
         self.state.event = event
         advance(self.state, ts_ns)
-        twin_ticks.on_quote(self.state, symbol, ts_ns, bid, bid_size, ask, ask_size)
+        ticks.on_quote(self.state, symbol, ts_ns, bid, bid_size, ask, ask_size)
 
     def trade(
         self, symbol: int, ts_ns: int, price: float, size: float, side: int, event: int
@@ -190,12 +190,12 @@ class Twin:
         """Match a trade (Q2, Q3, L2); ``side`` is the aggressor's, 0 where it is not known."""
         self.state.event = event
         advance(self.state, ts_ns)
-        twin_ticks.on_trade(self.state, symbol, ts_ns, price, size, side)
+        ticks.on_trade(self.state, symbol, ts_ns, price, size, side)
 
     def book_reset(self, symbol: int, ts_ns: int) -> None:
         """Forget the book; its levels are told anew."""
         advance(self.state, ts_ns)
-        twin_book.forget(self.state.markets[symbol])
+        book.forget(self.state.markets[symbol])
 
     def book_level(
         self,
@@ -214,7 +214,7 @@ class Twin:
         """
         self.state.event = event
         advance(self.state, ts_ns)
-        twin_ticks.on_level(self.state, symbol, ts_ns, side, price, size, last=last)
+        ticks.on_level(self.state, symbol, ts_ns, side, price, size, last=last)
 
     def advance(self, now_ns: int) -> None:
         """Let everything reach the venue that does so by ``now_ns`` (T4)."""
@@ -256,9 +256,7 @@ class Twin:
 
     def _send(self, order: Order) -> Order:
         order.id = len(self.state.orders)
-        delay = twin_draws.latency_ns(
-            self.state.terms, twin_draws.ENTRY, order.id, twin_draws.ENTRY
-        )
+        delay = draws.latency_ns(self.state.terms, draws.ENTRY, order.id, draws.ENTRY)
         order.arrives_ns = order.submitted_ns + delay
         self.state.orders.append(order)
         return order

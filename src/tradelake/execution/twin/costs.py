@@ -6,7 +6,7 @@ import math
 from itertools import pairwise
 
 from tradelake.execution.terms import Impact, Slippage, Terms
-from tradelake.execution.twin_state import Market
+from tradelake.execution.twin.state import Market
 
 LEAST_LEFT = 0.01
 """Of a price, whatever costs and impact are (B5)."""

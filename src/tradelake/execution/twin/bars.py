@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from tradelake.execution.layout import Reason, Side, Status, TimeInForce
 from tradelake.execution.terms import Rung, Trading
-from tradelake.execution.twin_fills import Offer, fill, worsened
-from tradelake.execution.twin_instruments import close_whole
-from tradelake.execution.twin_money import equity
-from tradelake.execution.twin_orders import end
-from tradelake.execution.twin_state import Order, State
+from tradelake.execution.twin.fills import Offer, fill, worsened
+from tradelake.execution.twin.instruments import close_whole
+from tradelake.execution.twin.money import equity
+from tradelake.execution.twin.orders import end
+from tradelake.execution.twin.state import Order, State
 
 
 @dataclass

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tradelake.execution.layout import Side
 from tradelake.execution.terms import Rung, Terms
-from tradelake.execution.twin_state import Market, Order, State
+from tradelake.execution.twin.state import Market, Order, State
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from tradelake.execution.layout import NONE, OrderType, Reason, Sizing, Status
-from tradelake.execution.twin_orders import (
+from tradelake.execution.twin.orders import (
     check,
     check_bracket,
     check_promises,
@@ -16,7 +16,7 @@ from tradelake.execution.twin_orders import (
     siblings,
     tell,
 )
-from tradelake.execution.twin_state import Order, State
+from tradelake.execution.twin.state import Order, State
 
 
 def cancel_on_arrival(state: State, order: Order, ts_ns: int) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from tradelake.execution import twin_book as book
 from tradelake.execution.layout import OrderType, Reason, Side, Sizing, Status, TimeInForce
 from tradelake.execution.terms import Rung
-from tradelake.execution.twin_fills import Offer, fill
-from tradelake.execution.twin_money import equity, units_of
-from tradelake.execution.twin_orders import end
-from tradelake.execution.twin_state import Market, Order, State
+from tradelake.execution.twin import book
+from tradelake.execution.twin.fills import Offer, fill
+from tradelake.execution.twin.money import equity, units_of
+from tradelake.execution.twin.orders import end
+from tradelake.execution.twin.state import Market, Order, State
 
 
 def on_quote(
