@@ -242,8 +242,7 @@ def _run_compiled(machine: Machine, strategy: CompiledStrategy) -> None:
             f"strategy {strategy.name}: a compiled decision is for one symbol; "
             f"found {', '.join(machine.symbols)}"
         )
-    path, style = strategy.decide or strategy.on_event, "decide" if strategy.decide else "on_bar"
-    run = compiled.load_compiled(path, style)
+    run = compiled.load_compiled(strategy.path, strategy.style)
     compiled.run_compiled(run, machine, strategy.params(), memory=max(strategy.memory, 1))
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NoReturn, Protocol
 
 import numpy as np
 
-from tradelake.errors import InvalidData
+from tradelake.errors import ConfigError, InvalidData
 from tradelake.execution.layout import Sizing
 from tradelake.market.arrays import BarArrays, FloatArray
 from tradelake.strategies.api import PanelStrategy, Strategy, Value
+from tradelake.strategies.compiled import CompiledStrategy
 from tradelake.strategies.context import EventContext
 from tradelake.strategies.event import (
     Context,
@@ -142,6 +144,57 @@ class EventSignals:
             strategy.on_bar(ctx)
             targets[row] = desk.targets.get(bars.symbol, 0.0)
         strategy.on_stop(ctx)
+        return targets
+
+
+class DecidedSignals:
+    """A compiled strategy's decisions as a vectorised one, without the compiler.
+
+    For live trading and tests: the function runs as the plain Python that it is.
+
+    Parameters
+    ----------
+    strategy : CompiledStrategy
+        Of style ``decide``.
+
+    Raises
+    ------
+    ConfigError
+        It sends orders itself, or there is no such function.
+    """
+
+    def __init__(self, strategy: CompiledStrategy) -> None:
+        self._strategy = strategy
+        if not strategy.decide:
+            raise ConfigError(
+                f"strategy {strategy.name}: expected decide; found {strategy.style} {strategy.path}"
+            )
+        module, _, name = strategy.decide.partition(":")
+        try:
+            function = getattr(importlib.import_module(module), name)
+        except (ImportError, AttributeError) as error:
+            raise ConfigError(f"strategy {strategy.name}: {strategy.decide}: {error}") from error
+        self._decide: Callable[..., float] = getattr(function, "py_func", function)
+
+    @property
+    def name(self) -> str:
+        """Name of the strategy."""
+        return self._strategy.name
+
+    @property
+    def parameters(self) -> Mapping[str, Value]:
+        """Parameters of the strategy."""
+        return self._strategy.parameters
+
+    def signals(self, bars: BarArrays) -> FloatArray:
+        """Targets, shape (n,); 0 before the first."""
+        columns = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+        params, memory = self._strategy.params(), np.zeros(self._strategy.memory)
+        targets, last = np.empty(len(bars)), 0.0
+        for row in range(len(bars)):
+            target = float(self._decide(*columns, row, params, memory))
+            last = last if target != target else target
+            targets[row] = last
         return targets
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,10 @@ from tradelake.strategies.api import Value
 
 @dataclass(frozen=True, slots=True)
 class CompiledStrategy:
-    """A strategy whose decisions are a function in numba's subset of Python.
+    """A strategy that is a function in numba's subset of Python; plain Python, compiled when run.
+
+    Exactly one of ``decide``, ``on_bar`` and ``on_event`` is given: the dotted name
+    ``module:function`` of a function at the top of a module.
 
     Parameters
     ----------
@@ -27,49 +31,62 @@ class CompiledStrategy:
         Every parameter with its value: numbers and bools, in the order in which the code reads
         them as ``params``.
     decide : str
-        Dotted name ``module:function`` of
         ``decide(open, high, low, close, volume, i, params, memory) -> target``: columns of shape
         (n,), the bar that has just closed, parameters and memory as float64 of shape (p,) and
-        (m,); it returns the target position, a fraction of equity in [-1, 1], and may read rows 0
-        to ``i`` alone. Plain Python; the driver compiles it. Empty where ``on_event`` is given.
-    on_event : str
-        Dotted name of an order kernel, as :mod:`tradelake.backtest.compiled` calls it. Empty where
-        ``decide`` is given.
+        (m,). It may read rows 0 to ``i`` alone, and returns the target position, a fraction of
+        equity in [-1, 1]; NaN keeps the last one.
+    on_bar, on_event : str
+        A function that sends orders, after each bar or each quote, trade and book, as
+        :mod:`tradelake.backtest.compiled` calls it.
     memory : int
-        Cells that it keeps from bar to bar, 0.0 before the first.
+        Cells that it keeps from call to call, 0.0 before the first.
 
     Raises
     ------
     ConfigError
-        Neither or both functions, no dotted name, a parameter that is text, or memory below 0.
+        None or several functions, no dotted name, a parameter that is text, or memory below 0.
     """
 
     name: str
     parameters: Mapping[str, Value]
     decide: str = ""
+    on_bar: str = ""
     on_event: str = ""
     memory: int = 0
 
     def __post_init__(self) -> None:
-        if bool(self.decide) == bool(self.on_event):
+        given = [path for path in (self.decide, self.on_bar, self.on_event) if path]
+        if len(given) != 1:
             raise ConfigError(
-                f"strategy {self.name}: expected decide or on_event; "
-                f"found {self.decide!r} and {self.on_event!r}"
+                f"strategy {self.name}: expected one of decide, on_bar and on_event; found {given}"
             )
-        module, _, function = (self.decide or self.on_event).partition(":")
+        module, _, function = self.path.partition(":")
         if not (module and function.isidentifier()):
             raise ConfigError(
-                f"strategy {self.name}: expected a function as module:function; "
-                f"found {self.decide or self.on_event!r}"
+                f"strategy {self.name}: expected a function as module:function; found {self.path!r}"
             )
         if self.memory < 0:
-            raise ConfigError(f"strategy {self.name}: expected memory of 0 or more cells")
+            raise ConfigError(
+                f"strategy {self.name}: expected memory of 0 or more cells; found {self.memory}"
+            )
         for name, value in self.parameters.items():
             if isinstance(value, str):
                 raise ConfigError(
                     f"strategy {self.name}: parameter {name}: compiled code takes numbers; "
                     f"found {value!r}"
                 )
+
+    @property
+    def style(self) -> Literal["decide", "on_bar", "on_event"]:
+        """Which function it is."""
+        if self.decide:
+            return "decide"
+        return "on_bar" if self.on_bar else "on_event"
+
+    @property
+    def path(self) -> str:
+        """Dotted name of the function."""
+        return self.decide or self.on_bar or self.on_event
 
     def params(self) -> FloatArray:
         """Return the parameters as the code reads them, shape (p,)."""
