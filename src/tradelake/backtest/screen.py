@@ -6,7 +6,7 @@ Nothing is filled in or repaired.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Literal, TypeAlias
 
@@ -227,3 +227,11 @@ def inspect_bars(bars: BarArrays, screen: Screen) -> tuple[BarArrays, tuple[Find
     if bars.over_ns is not None:
         columns["over_ns"] = bars.over_ns
     return screen_bars(bars.symbol, bars.timeframe, columns, screen, bars.snapshot_id)
+
+
+def screen_all(
+    columns: Sequence[BarArrays], screen: Screen
+) -> tuple[list[BarArrays], tuple[Finding, ...]]:
+    """Return :func:`inspect_bars` of several symbols."""
+    looked = [inspect_bars(bars, screen) for bars in columns]
+    return [bars for bars, _ in looked], tuple(one for _, found in looked for one in found)

@@ -13,7 +13,7 @@ from tradelake.backtest.clock import Clock
 from tradelake.backtest.engine import panel_targets, refuse_trained_bars, targets_of
 from tradelake.backtest.limits import Limits, OutOfTime, watched
 from tradelake.backtest.outcome import Backtest, Books
-from tradelake.backtest.screen import Finding, Screen, inspect_bars
+from tradelake.backtest.screen import Finding, Screen, screen_all
 from tradelake.errors import ConfigError, InsufficientData, InvalidData
 from tradelake.execution.broker import BrokerRules, terms
 from tradelake.execution.brokers import broker as broker_named
@@ -59,6 +59,7 @@ def run(
     seed: int = 0,
     limits: Limits | None = None,
     screen: Screen | None = None,
+    screened: Sequence[Finding] | None = None,
     code_version: str = "",
 ) -> Backtest:
     """Return what ``strategy`` leaves on ``data``.
@@ -89,6 +90,8 @@ def run(
         Seconds and orders after which the run is ended.
     screen : Screen, optional
         What is done about data that is not as it should be.
+    screened : sequence of Finding, optional
+        What was found in data that was screened before; it is not screened again.
     code_version : str
         For the manifest.
 
@@ -102,9 +105,10 @@ def run(
         Rule ``strategy``: it raised; ``signal``: a target is no fraction; ``limit``: it took too
         long or sent too many orders; rules of the screen. Each names strategy and time.
     """
-    screened = [inspect_bars(bars, screen or Screen()) for bars in _listed(data)]
-    columns = [bars for bars, _ in screened]
-    findings = tuple(one for _, found in screened for one in found)
+    columns = _listed(data)
+    findings = tuple(screened or ())
+    if screened is None:
+        columns, findings = screen_all(columns, screen or Screen())
     _check(columns, strategy, cash)
     setting = Setting(
         broker_named(broker),

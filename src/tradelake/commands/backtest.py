@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,9 +46,9 @@ def backtest(
     chosen = strategy_of(asked.strategy, values)
     keywords = asked.keywords(code_version())
     with _progress("reading bars") as say:
-        data = asked.data()
+        data, findings = asked.data()
         say(f"{chosen.name} over {sum(map(len, data)):,} bars")
-        result = run(data, chosen, **keywords)
+        result = run(data, chosen, screened=findings, **keywords)
     saved = None if no_save else SavedBacktests(out).save(result, SystemClock().now_ns())
     if as_json:
         click.echo(json.dumps({"id": saved, **summary_of(result)}, default=str, allow_nan=False))
@@ -140,7 +141,7 @@ def _list(rows: list[dict[str, Any]]) -> None:
 @contextmanager
 def _progress(text: str) -> Iterator[Callable[[str], None]]:
     """Say on a terminal's standard error what is being done; elsewhere nothing."""
-    if not click.get_text_stream("stderr").isatty():
+    if not sys.stderr.isatty():
         yield _silent
         return
     from rich.console import Console

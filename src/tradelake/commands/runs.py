@@ -18,7 +18,7 @@ from tradelake.errors import ConfigError
 from tradelake.topology import names
 
 if TYPE_CHECKING:
-    from tradelake.backtest.screen import Screen
+    from tradelake.backtest.screen import Finding, Screen
     from tradelake.execution.costs import Costs
     from tradelake.market.arrays import BarArrays
 
@@ -150,7 +150,6 @@ class Asked:
             "cash": self.cash,
             "seed": self.seed,
             "limits": Limits(self.max_seconds, self.max_orders),
-            "screen": self.screen(),
             "code_version": code_version,
         }
 
@@ -181,24 +180,29 @@ class Asked:
                 raise ConfigError(f"--screen: expected one of {', '.join(known)}; found {rule!r}")
         return Screen(**chosen)  # type: ignore[arg-type] # checked there
 
-    def data(self) -> list[BarArrays]:
-        """Return the bars of each symbol, checked by the screen when they are run.
+    def data(self) -> tuple[list[BarArrays], tuple[Finding, ...]]:
+        """Return the bars of each symbol that may be used, and what was found in them.
 
         Raises
         ------
         ConfigError, InsufficientData
             There are no such bars.
+        InvalidData
+            The screen refuses them.
         """
         start_ns, end_ns = instant(self.start, "--start"), instant(self.end, "--end")
         if start_ns is not None and end_ns is not None and start_ns >= end_ns:
             raise ConfigError(f"--end: expected later than {self.start}; found {self.end}")
         if self.source == (LAKE,):
-            lake = self._lake()
-            found = (lake.bars(one, self.timeframe or "1m", start_ns, end_ns) for one in self.names)
-            return list(found)
+            from tradelake.backtest.screen import screen_all
+
+            lake, timeframe = self._lake(), self.timeframe or "1m"
+            found = [lake.bars(symbol, timeframe, start_ns, end_ns) for symbol in self.names]
+            return screen_all(found, self.screen())
         if LAKE in self.source:
             raise ConfigError("--bars: expected the lake or files; found both")
-        return [self._from_files(symbol, start_ns, end_ns) for symbol in self.names]
+        read = [self._from_files(symbol, start_ns, end_ns) for symbol in self.names]
+        return [bars for bars, _ in read], tuple(one for _, found in read for one in found)
 
     def _lake(self) -> Any:  # noqa: ANN401 - the lake's reader, imported where it is used
         from tradelake.bootstrap import wire_lake_reader
@@ -214,7 +218,9 @@ class Asked:
             )
         return wire_lake_reader(layout.variables())
 
-    def _from_files(self, symbol: str, start_ns: int | None, end_ns: int | None) -> BarArrays:
+    def _from_files(
+        self, symbol: str, start_ns: int | None, end_ns: int | None
+    ) -> tuple[BarArrays, tuple[Finding, ...]]:
         from tradelake.adapters.disk.bars import read_columns, timeframe_of
         from tradelake.backtest.screen import screen_bars
         from tradelake.market.resample import resample
@@ -224,15 +230,12 @@ class Asked:
         columns = read_columns(paths, symbol, start_ns, end_ns)
         own = timeframe_of(columns["ts_ns"], f"{symbol} in {', '.join(self.source)}")
         bars, findings = screen_bars(symbol, own, columns, self.screen())
-        for finding in findings:
-            if finding.action == "mask":
-                click.echo(f"note: {finding}", err=True)
         wanted = self.timeframe or own
         if wanted == own:
-            return bars
+            return bars, findings
         if timeframe_ns(wanted) < timeframe_ns(own):
             raise ConfigError(f"--timeframe: expected {own} or longer; found {wanted}")
-        return resample(bars, wanted)
+        return resample(bars, wanted), findings
 
 
 def instant(text: str | None, option: str) -> int | None:
@@ -264,9 +267,9 @@ def strategy_of(name: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN40
         There is none, or it does not take the parameters.
     """
     if ":" not in name:
-        from tradelake.strategies.library import make
+        from tradelake.strategies.library import build
 
-        return make(name, parameters)
+        return build(name, parameters)
     module, _, attribute = name.partition(":")
     here = str(Path.cwd())
     if here not in sys.path:

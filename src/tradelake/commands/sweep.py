@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -65,7 +66,9 @@ def sweep(
         raise ConfigError(f"--grid: {twice[0]} is given by --param too")
     chosen = combinations(grid)
     keywords = asked.keywords(code_version())
-    trials = _run_all(asked, asked.data(), [fixed | one for one in chosen], keywords, workers)
+    data, findings = asked.data()
+    keywords["screened"] = findings
+    trials = _run_all(asked, data, [fixed | one for one in chosen], keywords, workers)
     trials.sort(key=lambda trial: -_order(trial["sharpe"]))
     failed = [trial for trial in trials if trial["error"]]
     summary = {
@@ -76,6 +79,7 @@ def sweep(
         "parameters": fixed,
         "metrics": trials[0],
         "final_equity": trials[0]["final_equity"],
+        "findings": [str(one) for one in findings],
         "code_version": keywords["code_version"],
         "options": {name: str(value) for name, value in given.items()},
     }
@@ -89,7 +93,7 @@ def sweep(
     if failed:
         first = failed[0]["error"]
         click.echo(f"tradelake: {len(failed)} of {len(trials)} runs failed: {first}", err=True)
-        raise click.exceptions.Exit(1)
+        sys.exit(1)
 
 
 def _order(value: float | None) -> float:
@@ -141,11 +145,10 @@ class _Silent:
 @contextmanager
 def _counted(length: int) -> Iterator[_Bar]:
     """Count on a terminal's standard error; elsewhere say nothing."""
-    stream = click.get_text_stream("stderr")
-    if not stream.isatty():
+    if not sys.stderr.isatty():
         yield _Silent()
         return
-    with click.progressbar(length=length, label="runs", file=stream) as bar:
+    with click.progressbar(length=length, label="runs", file=sys.stderr) as bar:
         yield bar
 
 
