@@ -339,8 +339,9 @@ def _take_place(
     kept = 0
     for place in range(counters.live):
         other = state.live[place]
-        if state.orders[other].parent == replaced:
-            state.orders[other].parent, state.orders[other].group = order, order
+        follower = state.orders[other]
+        if follower.parent == replaced and follower.status < Status.FILLED:
+            follower.parent, follower.group = order, order
         if other != replaced:
             state.live[kept] = other
             kept += 1

@@ -73,6 +73,7 @@ def on_bar(state: State, terms: Terms, bars: Rows, event: int) -> None:
             _limits_inside(state, terms, bar)
             _trail(state, bar)
             compact(state)
+            counters.stale = 1
     state.positions[number].price = bar.close
     if counters.stale:
         draw_bands(state)
@@ -100,7 +101,7 @@ def _takes_part(state: State, order: int, bar: Record) -> bool:
         row.symbol == bar.symbol
         and row.status == Status.WORKING
         and row.arrives_ns <= bar.open_ns
-        and (row.quantity == 0 or row.filled < row.quantity)
+        and (row.filled < row.quantity or (row.quantity == 0 and row.parent < 0))
     )
 
 
@@ -226,11 +227,8 @@ def _trail(state: State, bar: Record) -> None:
             continue
         if row.status != Status.WORKING or row.arrives_ns > bar.open_ns or np.isnan(row.water):
             continue
-        moved = min(row.water, bar.low) if row.side > 0 else max(row.water, bar.high)
-        if moved != row.water:
-            row.water = moved
-            row.stop = trailed(row.side, moved, row.trail)
-            state.counters[0].stale = 1
+        row.water = min(row.water, bar.low) if row.side > 0 else max(row.water, bar.high)
+        row.stop = trailed(row.side, row.water, row.trail)
 
 
 @compiled
@@ -243,7 +241,8 @@ def draw_bands(state: State) -> None:
             symbol.below = np.inf
     for place in range(state.counters[0].live):
         row = state.orders[state.live[place]]
-        if row.status != Status.WORKING or (row.quantity > 0 and row.filled == row.quantity):
+        is_full = row.filled == row.quantity and (row.quantity > 0 or row.parent >= 0)
+        if row.status != Status.WORKING or is_full:
             continue
         symbol = state.symbols[row.symbol]
         limited = row.type == OrderType.LIMIT

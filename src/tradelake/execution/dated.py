@@ -97,7 +97,10 @@ def _close_delisted(state: State, terms: Terms, number: int, at: int) -> None:
     worse = 1.0 - terms.delisting_haircut
     if position.quantity < 0:
         worse = 1.0 + terms.delisting_haircut
+    event = state.counters[0].event
+    state.counters[0].event = NONE
     close_whole(state, terms, number, position.price * worse, Reason.DELISTED.value, at)
+    state.counters[0].event = event
 
 
 @compiled

@@ -19,7 +19,7 @@ from tradelake.execution.account import (
     units_of,
     value_of,
 )
-from tradelake.execution.arrivals import has_limit
+from tradelake.execution.arrivals import MOST_UNITS, has_limit
 from tradelake.execution.compiled import compiled
 from tradelake.execution.draws import PARTIAL, uniform
 from tradelake.execution.layout import CASH_UNITS, Reason, Side, Sizing, Status
@@ -78,6 +78,8 @@ def size(state: State, terms: Terms, order: int, reference: float, maker: bool, 
             return False
     if has_limit(row.type) and row.side != side:
         row.side, row.quantity, reason = side, 0, Reason.UNSUPPORTED.value
+    if row.quantity * position.unit * own_limit(state, order) * CASH_UNITS >= MOST_UNITS:
+        row.quantity, reason = 0, Reason.BAD_QUANTITY.value
     if row.quantity == 0:
         end(state, terms, order, Status.REJECTED.value, reason, ts_ns)
         return False

@@ -5,8 +5,6 @@ Compiled. What happens on arrival is in :mod:`tradelake.execution.arrivals`.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from tradelake.execution.account import price_of
@@ -15,9 +13,6 @@ from tradelake.execution.draws import CANCEL, ENTRY, latency
 from tradelake.execution.layout import CASH_UNITS, NONE, OrderType, Reason, Side, Sizing, Status
 from tradelake.execution.state import State
 from tradelake.execution.terms import Terms
-
-MOST_CASH_UNITS: Final = 4 * 10**18
-"""A limit far beyond any market promises no more than what 62 bits hold."""
 
 
 @compiled
@@ -181,8 +176,6 @@ def wanted_promise(state: State, terms: Terms, order: int) -> int:
     rate = state.counters[0].taker if terms.fee_in_quote else 0.0
     if row.quantity > 0:
         unit = state.positions[row.symbol].unit
-        if (row.quantity - row.filled) * unit * row.limit * CASH_UNITS >= MOST_CASH_UNITS:
-            return MOST_CASH_UNITS
         return price_of(row.quantity - row.filled, unit, row.limit, rate)
     if row.sizing != Sizing.NOTIONAL:
         return 0
@@ -303,7 +296,7 @@ def after_fill(
         if dependent.status >= Status.FILLED or other == order:
             continue
         if row.parent != NONE and dependent.group == row.group:
-            dependent.quantity -= quantity
+            dependent.quantity = max(dependent.quantity - quantity, dependent.filled)
         elif dependent.parent == order:
             _feed(state, other, moved, reference, inside)
         entry_ended = entry_ended and other != row.parent

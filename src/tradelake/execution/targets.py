@@ -127,7 +127,7 @@ def trips_of(fills: Rows, unit: float, last_bar: int, last_price: float, trips: 
                 )
             moved = row.side * (row.quantity - (row.fee if row.fee_in_base else 0))
             amount = moved * unit
-            if held * moved >= 0:
+            if held == 0 or (held > 0) == (moved > 0):
                 inward += amount
                 in_value += amount * row.price
             else:
