@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
-from tradelake.backtest.clock import Clock, feed_ns
+from tradelake.backtest.clock import feed_ns
 from tradelake.errors import InvalidData
 from tradelake.execution.layout import CASH_UNIT, NONE, Side, Status
 from tradelake.execution.machine import Machine
 from tradelake.execution.terms import Draw
-from tradelake.market.arrays import BarArrays
+from tradelake.market.arrays import BarArrays, IntArray
 from tradelake.strategies.context import EventContext
 from tradelake.strategies.event import Fill, History, OrderRequest, WorkingOrder
 from tradelake.strategies.tape import Tape
@@ -25,6 +26,27 @@ NEVER = np.iinfo(np.int64).max
 RESPONSE = 2
 """Row of the latencies, and which draw of an order."""
 _FIRST_LOOK = 64
+
+
+class Timeline(Protocol):
+    """What a desk reads of a clock."""
+
+    @property
+    def bars(self) -> Any:  # noqa: ANN401 - rows with a column close_ns
+        """Inputs in the order in which they are known."""
+        ...
+
+    @property
+    def starts(self) -> IntArray:
+        """First input that is known at the same instant."""
+        ...
+
+    @property
+    def ends(self) -> IntArray:
+        """One past the last."""
+        ...
+
+    def __len__(self) -> int: ...
 
 
 class Timers:
@@ -65,7 +87,7 @@ class BarDesk:
     ----------
     machine : Machine
         With the clock's bars loaded and nothing matched.
-    clock : Clock
+    clock : Timeline
         Of all symbols.
     columns : sequence of BarArrays
         The same bars, by symbol.
@@ -89,7 +111,7 @@ class BarDesk:
     def __init__(
         self,
         machine: Machine,
-        clock: Clock,
+        clock: Timeline,
         columns: Sequence[BarArrays],
         cash: float,
         most_orders: int,

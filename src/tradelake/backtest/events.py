@@ -63,11 +63,12 @@ def play(
         raise InvalidData(
             error.rule if isinstance(error, InvalidData) else "strategy",
             f"{strategy.name} in {player.calling} of {context.symbol} at {context.now_ns} ns, "
-            f"after order {len(machine.orders) - 1}: {_said(error)}",
+            f"after order {len(machine.orders) - 1}: {said(error)}",
         ) from error
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """Return what a callback's exception says, without a rule that is told beside it."""
     if isinstance(error, InvalidData):
         return error.reason
     if isinstance(error, TradelakeError):

@@ -24,11 +24,16 @@ from tradelake.execution.machine import Machine
 from tradelake.execution.realism import describe
 from tradelake.execution.terms import Rung
 from tradelake.market.arrays import BarArrays
+from tradelake.market.tape import TickArrays
+from tradelake.market.ticks import BookArrays, QuoteArrays, TradeArrays
 from tradelake.strategies.api import PanelStrategy, Strategy
 from tradelake.strategies.compiled import CompiledStrategy
 from tradelake.strategies.event import written
 
-Data: TypeAlias = BarArrays | Sequence[BarArrays] | Mapping[str, BarArrays]
+Data: TypeAlias = (
+    BarArrays | Sequence[BarArrays] | Mapping[str, BarArrays] | TickArrays | Sequence[TickArrays]
+)
+TICKS: Final = (TradeArrays, QuoteArrays, BookArrays)
 
 _MOST_CASH: Final = 9e10
 """Quote units: what 62 bits of cash units hold."""
@@ -68,8 +73,9 @@ def run(
 
     Parameters
     ----------
-    data : BarArrays, or a sequence or mapping of them
-        One for each symbol; timeframes are equal.
+    data : BarArrays, or a sequence or mapping of them; or a sequence of tick arrays
+        Bars: one for each symbol, of equal timeframes. Quotes, trades and books of any symbols:
+        for event strategies; what is wrong in them is told as their ``bad`` says.
     strategy : Strategy
         Vectorised (``signals``) or event-driven (``on_bar``); the same one gives the same trades
         in either style.
@@ -105,6 +111,9 @@ def run(
         Rule ``strategy``: it raised; ``signal``: a target is no fraction; ``limit``: it took too
         long or sent too many orders; rules of the screen. Each names strategy and time.
     """
+    if is_ticks(data):
+        return _run_ticks(data, strategy, broker, costs, instruments, rung, cash, seed, limits,
+                          code_version)  # fmt: skip
     columns = _listed(data)
     findings = tuple(screened or ())
     if screened is None:
@@ -126,6 +135,44 @@ def run(
     return _result(machine, clock, columns, strategy, setting, style, notes, findings, code_version)
 
 
+def is_ticks(data: Data) -> bool:
+    """Whether data is quotes, trades or books."""
+    given = list(data) if isinstance(data, list | tuple) else [data]
+    return bool(given) and all(isinstance(one, TICKS) for one in given)
+
+
+def _run_ticks(
+    data: Any,  # noqa: ANN401 - checked by is_ticks
+    strategy: Any,  # noqa: ANN401
+    broker: str | BrokerRules,
+    costs: Costs | None,
+    instruments: InstrumentHistory | None,
+    rung: Rung | int | str,
+    cash: float,
+    seed: int,
+    limits: Limits | None,
+    code_version: str,
+) -> Backtest:
+    from tradelake.backtest.ticking import run_ticks
+
+    given = list(data) if isinstance(data, list | tuple) else [data]
+    booked = any(isinstance(one, BookArrays) for one in given)
+    highest = Rung.BOOK if booked else Rung.QUOTES
+    chosen = highest if rung == "auto" else rung
+    if chosen not in (Rung.QUOTES, highest):
+        raise ConfigError(f"rung: expected auto or 3 to {highest:d} for ticks; found {rung!r}")
+    setting = Setting(
+        broker_named(broker),
+        costs or Costs(),
+        instruments or InstrumentHistory(),
+        Rung(chosen),
+        float(cash),
+        seed,
+        limits or Limits(),
+    )
+    return run_ticks(given, strategy, setting, code_version)
+
+
 def prepare(columns: Sequence[BarArrays], setting: Setting) -> tuple[Machine, Clock]:
     """Return a venue with the bars loaded and nothing matched, and the clock."""
     clock = Clock(columns)
@@ -142,7 +189,7 @@ def prepare(columns: Sequence[BarArrays], setting: Setting) -> tuple[Machine, Cl
     return machine, clock
 
 
-def _listed(data: Data) -> list[BarArrays]:
+def _listed(data: Any) -> list[BarArrays]:  # noqa: ANN401 - checked here
     if isinstance(data, BarArrays):
         return [data]
     listed = list(data.values()) if isinstance(data, Mapping) else list(data)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ from tradelake.market.arrays import IntArray
 from tradelake.market.timeframes import TIMEFRAMES
 
 NUMBERS: Final = ("open", "high", "low", "close", "volume")
-Columns = dict[str, npt.NDArray[np.generic]]
+Columns = dict[str, npt.NDArray[Any]]
 
 
 def read_columns(
