@@ -58,7 +58,8 @@ strategy = given if hasattr(given, "py_func") else compiled(given)
 '''
 _BARS: Final = """
 from tradelake.execution.core import draw_bands, has_room, is_quiet, on_bar
-from tradelake.execution.orders import send
+from tradelake.execution.draws import FEED, latency
+from tradelake.execution.orders import send, send_cancel
 
 
 @compiled
@@ -85,8 +86,11 @@ def run(state, terms, inputs, first, last, equity, params, memory, wanted):
 _DECIDE: Final = """
         target = strategy(open_, high, low, close, volume, event, params, memory)
         if target == target and target != wanted[0]:
-            wanted[0] = target
-            send(state, terms, bar.close_ns, bar.symbol, 1, 0, 0, 2, target, np.nan, np.nan, np.nan)
+            now_ns = bar.close_ns + latency(terms.latency, FEED, terms.seed, counters.orders, FEED)
+            if wanted[1]:  # what still works of the last target is cancelled by this one
+                send_cancel(state, terms, now_ns, int(wanted[1]) - 1)
+            wanted[0], wanted[1] = target, counters.orders + 1.0
+            send(state, terms, now_ns, bar.symbol, 1, 0, 0, 2, target, np.nan, np.nan, np.nan)
 """
 _ACT_ON_BAR: Final = "        strategy(state, terms, bars, event, params, memory)\n"
 _TICKS: Final = """
@@ -234,7 +238,7 @@ def run_compiled(
         )
     inputs, size = _inputs(strategy, machine)
     cells, values = np.zeros(memory), np.ascontiguousarray(params, np.float64)
-    wanted = np.zeros(1)
+    wanted = np.zeros(2)  # the target, and one more than its order
     while first < size:
         reached = strategy.run(
             machine.state,
