@@ -124,7 +124,8 @@ def _list(rows: list[dict[str, Any]]) -> None:
 
     table = Table(box=None)
     for heading in ("id", "kind", "what", "final equity", "sharpe", "max drawdown"):
-        table.add_column(heading, justify="left" if heading in ("id", "kind", "what") else "right")
+        left = heading in ("id", "kind", "what")
+        table.add_column(heading, justify="left" if left else "right", no_wrap=heading == "id")
     for row in rows:
         metrics = row.get("metrics") or {}
         sharpe, fall = metrics.get("sharpe"), metrics.get("max_drawdown")
