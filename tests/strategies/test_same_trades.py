@@ -91,5 +91,5 @@ def test_grid_takes_profits_at_the_venue_with_its_fees() -> None:
     assert len(sells) > 10
     for order in sells:
         assert paid[order] > 1.019 * paid[int(orders["parent"][order])]
-    assert (fills_["maker"] == 1).all()
+    assert fills_["maker"].mean() > 0.9  # a limit that an open has reached takes
     assert fills_["realised"].sum() > 0
