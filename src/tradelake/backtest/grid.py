@@ -14,19 +14,21 @@ from typing import Final, TypeAlias
 
 from tradelake.errors import ConfigError
 
-Value: TypeAlias = int | float | str
+Value: TypeAlias = bool | int | float | str
 
 MAX_COMBINATIONS: Final = 10_000
 
 
 def value_of(text: str) -> Value:
-    """Return a whole number, a number, or the text.
+    """Return a whole number, a number, true or false, or the text.
 
-    >>> value_of("20"), value_of("1e-3"), value_of("daily")
-    (20, 0.001, 'daily')
+    >>> value_of("20"), value_of("1e-3"), value_of("true"), value_of("daily")
+    (20, 0.001, True, 'daily')
     """
     number = _number(text)
-    return text.strip() if number is None else _plain(number)
+    if number is None:
+        return {"true": True, "false": False}.get(text.strip().lower(), text.strip())
+    return _plain(number)
 
 
 def values_of(text: str) -> tuple[Value, ...]:
