@@ -15,6 +15,10 @@ Three styles:
 - ``on_event(state, terms, market, event, params, memory)`` place and cancel orders through
   :mod:`tradelake.execution.placing`, after each bar or tick was matched.
 
+A strategy on ticks that has little to do at most of them says so in a function of its name with
+``_wants`` added, ``wants(tape, event, params, memory) -> bool``: it is called only where that says
+so, or an order has changed.
+
 ``params`` and ``memory`` are arrays of floats; ``memory`` is the strategy's own, 0 at the start.
 What is plain Python is compiled here.
 """
@@ -29,7 +33,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Final, Literal, cast
+from typing import Final, Literal
 
 import numpy as np
 
@@ -37,7 +41,7 @@ from tradelake.errors import ConfigError
 from tradelake.execution import core
 from tradelake.execution.compiled import compiled
 from tradelake.execution.machine import Machine
-from tradelake.execution.state import State, grown
+from tradelake.execution.state import grown
 from tradelake.execution.tick_machine import TickMachine
 from tradelake.market.arrays import FloatArray
 
@@ -50,6 +54,12 @@ ORDERS: Final = 16
 _HEAD: Final = '''"""Made by tradelake.backtest.compiled for {path}; may be removed at any time."""
 import numpy as np
 from tradelake.execution.account import equity_now
+from tradelake.execution.borrowed import (
+    borrowed,
+    borrowed_market,
+    borrowed_state,
+    borrowed_terms,
+)
 from tradelake.execution.compiled import compiled
 from tradelake.execution.state import NEVER
 from {module} import {name} as given
@@ -65,6 +75,8 @@ from tradelake.execution.orders import send, send_cancel
 @compiled
 def run(state, terms, inputs, first, last, equity, params, memory, wanted):
     {inputs}
+    state, terms = borrowed_state(state), borrowed_terms(terms)
+    params, memory = borrowed(params), borrowed(memory)
     counters = state.counters[0]
     if counters.stale:
         draw_bands(state)
@@ -94,23 +106,32 @@ _DECIDE: Final = """
 """
 _ACT_ON_BAR: Final = "        strategy(state, terms, bars, event, params, memory)\n"
 _TICKS: Final = """
-from tradelake.execution.ticks import has_tick_room, on_tick
+from tradelake.execution.ticks import has_tick_room, idle_until, on_tick
 
 
 @compiled
 def run(state, terms, market, first, last, equity, params, memory, wanted):
+    state, terms = borrowed_state(state), borrowed_terms(terms)
+    params, memory = borrowed(params), borrowed(memory)
+    market = borrowed_market(market)
+    tape, rows, positions = market.tape, market.rows, state.positions
     counters = state.counters[0]
     for event in range(first, last):
         if counters.orders + 16 > state.orders.shape[0]:
             return -1 - event
-        if not has_tick_room(state, terms, market):
-            return -1 - event
-        on_tick(state, terms, market, event)
+        before = counters.changes
+        if idle_until(tape, rows, positions, state.counters, event, event + 1) == event:
+            if not has_tick_room(state, terms, market):
+                return -1 - event
+            on_tick(state, terms, market, event)
         if event < equity.shape[0]:
             equity[event] = equity_now(state)
-        strategy(state, terms, market, event, params, memory)
+        if {wants}:
+            strategy(state, terms, market, event, params, memory)
     return last
 """
+_WANTS: Final = "True"
+_WANTS_SOME: Final = "counters.changes != before or wants(tape, event, params, memory)"
 _SOURCES: Final = {
     "decide": _HEAD
     + _BARS.replace("{act}", _DECIDE).replace(
@@ -168,7 +189,11 @@ def load_compiled(path: str, style: Style) -> CompiledRun:
     plain = getattr(function, "py_func", function)
     if not isinstance(plain, FunctionType):
         raise ConfigError(f"strategy: expected module:function of a function; found {path!r}")
-    source = _SOURCES[style].format(path=path, module=module, name=name)
+    source = _SOURCES[style].format(path=path, module=module, name=name, wants=_WANTS)
+    if style == "on_event" and hasattr(sys.modules[module], f"{name}_wants"):
+        source = _SOURCES[style].format(path=path, module=module, name=name, wants=_WANTS_SOME)
+        source = source.replace(" as given\n", f" as given\nfrom {module} import {name}_wants\n")
+        source = source.replace("wants(", f"{name}_wants(")
     folder = Path(compiled(plain).stats.cache_path)  # type: ignore[attr-defined]
     loop = _imported(source, folder, _digest(source, Path(plain.__code__.co_filename)))
     return CompiledRun(path, style, loop.run)
@@ -177,7 +202,7 @@ def load_compiled(path: str, style: Style) -> CompiledRun:
 def _digest(source: str, own: Path) -> str:
     """Return a hash of the loop, of the strategy's file and of the matching core's files."""
     digest = hashlib.sha256(source.encode())
-    for file in (own, *sorted(Path(cast("str", core.__file__)).parent.glob("*.py"))):
+    for file in (own, *sorted(Path(core.__file__).parent.glob("*.py"))):
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -233,8 +258,8 @@ def run_compiled(
     on_ticks = isinstance(machine, TickMachine)
     if on_ticks != (strategy.style == "on_event"):
         raise ConfigError(
-            f"strategy: {strategy.path} is of style {strategy.style}, which "
-            f"{'bars' if on_ticks else 'ticks'} drive; found {type(machine).__name__}"
+            f"strategy: expected a strategy on {'ticks' if on_ticks else 'bars'}; "
+            f"found {strategy.path} of style {strategy.style}"
         )
     inputs, size = _inputs(strategy, machine)
     cells, values = np.zeros(memory), np.ascontiguousarray(params, np.float64)
@@ -254,7 +279,8 @@ def run_compiled(
         if reached >= 0:
             break
         first = -1 - reached
-        machine.state = _roomier(machine)
+        reserve(machine, ORDERS, ORDERS)
+        inputs, _ = _inputs(strategy, machine)
     return cells
 
 
@@ -269,13 +295,15 @@ def _inputs(strategy: CompiledRun, machine: Machine) -> tuple[object, int]:
     return bars, len(bars)
 
 
-def _roomier(machine: Machine) -> State:
+def reserve(machine: Machine, orders: int, fills: int) -> None:
+    """Make room for so many orders and fills more than any input can need.
+
+    A run makes room where it needs some; what is made beforehand need not be copied then.
+    """
     counters = machine.state.counters[0]
     busy = int(counters["live"] + counters["sent"]) + len(machine.symbols)
-    levels = int(machine.market.books.counts.sum()) if isinstance(machine, TickMachine) else 0
-    return grown(machine.state, 2 * busy + 2 * ORDERS, 4 * busy + 2 * levels + 2 * ORDERS)
-
-
-def reserve(machine: Machine, orders: int, fills: int) -> None:
-    """Make room beforehand, so that a run need not copy what it has."""
-    machine.state = grown(machine.state, orders, fills)
+    if isinstance(machine, TickMachine):
+        fills += 2 * int(machine.market.books.counts.sum())
+    machine.state = grown(machine.state, 2 * busy + orders, 4 * busy + fills)
+    if isinstance(machine, TickMachine):
+        machine.make_room(0)

@@ -31,6 +31,14 @@ _FAST, _SLOW, _ENTRY = range(3)
 
 
 @compiled
+def maker_wants(tape: Rows, event: int, params: FloatArray, memory: FloatArray) -> bool:
+    """Return whether a quote has moved the mid far enough for the orders to move."""
+    tick = tape[event]
+    mid = 0.5 * (tick.price + tick.price2)
+    return bool(tick.kind == QUOTE and abs(mid - memory[_MID]) >= params[3])
+
+
+@compiled
 def maker(
     state: State,
     terms: Terms,
@@ -42,6 +50,7 @@ def maker(
     """Keep one bid and one ask around the mid and move them when the mid has moved."""
     tick = market.tape[event]
     if tick.kind != QUOTE:
+        memory[_MID] = -np.inf
         return
     half_width, lot, most, step = params[0], params[1], params[2], params[3]
     mid = 0.5 * (tick.price + tick.price2)
@@ -110,7 +119,7 @@ def sma_bracket(
     memory: FloatArray,
 ) -> None:
     """Buy with a stop and a target when flat and the fast average is above the slow one."""
-    if _above(bars.close, event, int(params[0]), int(params[1]), memory) <= 0:
+    if _above(bars["close"], event, int(params[0]), int(params[1]), memory) <= 0:
         return
     bar = bars[event]
     entry = int(memory[_ENTRY]) - 1

@@ -1,4 +1,4 @@
-"""Order books of many symbols in plain memory: levels in sorted arrays, the best at the end. Compiled.
+"""Order books in plain memory: levels in sorted arrays, the best at the end. Compiled.
 
 Asks are kept under their negated price, so that on both sides the best level has the largest key
 and lies last: what happens near the top moves few levels.
@@ -25,8 +25,8 @@ class Books(NamedTuple):
     sizes: FloatArray
     traded: FloatArray
     """Base units that traded at the level since it was last told (L2)."""
-    taken: IntArray
-    """Units that own orders took of the level (L1)."""
+    taken: FloatArray
+    """Base units that own orders took of the level (L1)."""
     counts: IntArray
     dropped: IntArray
     """By symbol: levels let go because there was no room."""
@@ -39,7 +39,7 @@ def new_books(symbols: int, levels: int = LEVELS) -> Books:
         np.zeros(shape),
         np.zeros(shape),
         np.zeros(shape),
-        np.zeros(shape, np.int64),
+        np.zeros(shape),
         np.zeros((symbols, 2), np.int64),
         np.zeros(symbols, np.int64),
     )
@@ -137,7 +137,7 @@ def set_level(
 ) -> float:
     """Tell a level anew; size 0 removes it. Return what of the old size had not traded.
 
-    What own orders took of it comes back, unless ``keeps_taken``. NaN where there was no level.
+    What own orders took of it comes back, unless ``keeps_taken``.
     """
     place, count = find(books, symbol, half, price), books.counts[symbol, half]
     if is_level(books, symbol, half, place, price):
@@ -145,15 +145,15 @@ def set_level(
         if size <= 0.0:
             _move(books, symbol, half, place + 1, count, -1)
             books.counts[symbol, half] = count - 1
-            return max(left, 0.0)
+            return float(max(left, 0.0))
         books.sizes[symbol, half, place] = size
         books.traded[symbol, half, place] = 0.0
         if not keeps_taken:
-            books.taken[symbol, half, place] = 0
-        return max(left, 0.0)
+            books.taken[symbol, half, place] = 0.0
+        return float(max(left, 0.0))
     if size > 0.0:
         _insert(books, symbol, half, place, price, size)
-    return np.nan
+    return 0.0
 
 
 @compiled
@@ -172,7 +172,7 @@ def _insert(books: Books, symbol: int, half: int, place: int, price: float, size
     books.keys[symbol, half, place] = key_of(half, price)
     books.sizes[symbol, half, place] = size
     books.traded[symbol, half, place] = 0.0
-    books.taken[symbol, half, place] = 0
+    books.taken[symbol, half, place] = 0.0
 
 
 @compiled
@@ -186,8 +186,8 @@ def add_traded(books: Books, symbol: int, half: int, price: float, size: float) 
 @compiled
 def room_at(books: Books, symbol: int, half: int, place: int, unit: float) -> int:
     """Return how many units of a level own orders have not taken yet."""
-    shown = units_of(books.sizes[symbol, half, place], unit, 1)
-    return int(max(shown - books.taken[symbol, half, place], 0))
+    left = books.sizes[symbol, half, place] - books.taken[symbol, half, place]
+    return int(max(units_of(left, unit, 1), 0))
 
 
 @compiled

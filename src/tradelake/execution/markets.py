@@ -10,6 +10,7 @@ from tradelake.execution.book import LEVELS, Books, new_books
 from tradelake.execution.layout import NONE
 from tradelake.execution.state import Rows
 from tradelake.execution.terms import Rung
+from tradelake.market.arrays import IntArray
 
 MARKET: Final = np.dtype(
     [
@@ -17,15 +18,16 @@ MARKET: Final = np.dtype(
         ("ask", np.float64),
         ("bid_size", np.float64),
         ("ask_size", np.float64),
-        ("bid_taken", np.int64),  # units own orders took of what is displayed
-        ("ask_taken", np.int64),
+        ("bid_taken", np.float64),  # base units own orders took of what is displayed
+        ("ask_taken", np.float64),
         ("quoted", np.int64),  # 1: there was a quote or a book
+        ("marked", np.int64),  # 1: there was a mid
         ("traded", np.int64),
         ("booked", np.int64),
-        ("resetting", np.int64),  # 1: the update at work told the whole book
         ("last_trade", np.int64),  # row on the tape, or NONE
         ("crossed", np.int64),  # how many updates left the book crossed
-        # The next inputs that touch an order: an ask at or below, a bid at or above, ...
+        # The next inputs that touch an order: any, an ask at or below, a bid at or above, ...
+        ("always", np.int64),
         ("ask_below", np.float64),
         ("bid_above", np.float64),
         ("bid_below", np.float64),
@@ -43,6 +45,21 @@ class Market(NamedTuple):
     books: Books
     tape: Rows
     """Rows of :data:`~tradelake.market.tape.TICK`."""
+    resting: IntArray
+    """By order: whether it rests as a limit (``RESTS``), and in a known place (``QUEUED``)."""
+
+
+RESTS: Final = 1
+QUEUED: Final = 2
+
+
+def roomier(market: Market, orders: int) -> Market:
+    """Return the market with room for so many orders."""
+    if orders <= len(market.resting):
+        return market
+    resting = np.zeros(orders, np.int64)
+    resting[: len(market.resting)] = market.resting
+    return market._replace(resting=resting)
 
 
 def new_market(symbols: int, tape: Rows, rung: int, levels: int = LEVELS) -> Market:
@@ -66,4 +83,4 @@ def new_market(symbols: int, tape: Rows, rung: int, levels: int = LEVELS) -> Mar
     for name in ("bid_above", "ask_above", "trade_above"):
         rows[name] = np.inf
     has_books = bool((tape["kind"] > 1).any()) or rung >= Rung.BOOK
-    return Market(rows, new_books(symbols, levels if has_books else 1), tape)
+    return Market(rows, new_books(symbols, levels if has_books else 1), tape, np.zeros(0, np.int64))

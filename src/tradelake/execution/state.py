@@ -58,7 +58,7 @@ SYMBOL: Final = np.dtype(
         ("below", np.float64),  # a bar whose low is above, and
         ("above", np.float64),  # whose high is below this, touches no working order
         ("permanent", np.float64),  # impact, a fraction
-        ("permanent_ns", np.float64),
+        ("permanent_ns", np.int64),
         ("volatility", np.float64),  # of the window before this input; NaN: not taken yet
         ("volume", np.float64),  # mean of the window
         ("bar_volume", np.float64),

@@ -11,7 +11,7 @@ from tradelake.execution.arrivals import has_limit
 from tradelake.execution.book import half_of, is_crossed, key_of, room_at
 from tradelake.execution.compiled import compiled
 from tradelake.execution.filling import fill
-from tradelake.execution.layout import NONE, OrderType, Reason, Side, Sizing, Status, TimeInForce
+from tradelake.execution.layout import NONE, Reason, Side, Sizing, Status, TimeInForce
 from tradelake.execution.markets import Market
 from tradelake.execution.orders import end
 from tradelake.execution.state import State
@@ -61,6 +61,13 @@ def uses_book(terms: Terms, market: Market, number: int) -> bool:
 
 
 @compiled
+def has_market(market: Market, number: int) -> bool:
+    """Return whether there ever was a quote or a book."""
+    row = market.rows[number]
+    return bool(row.quoted or row.booked)
+
+
+@compiled
 def shows_prices(market: Market, number: int) -> bool:
     """Return whether there is something to take from."""
     row = market.rows[number]
@@ -71,7 +78,7 @@ def shows_prices(market: Market, number: int) -> bool:
 def choose_side(state: State, terms: Terms, order: int, bid: float, ask: float) -> bool:
     """Give a target or a close its side (Q1); False where there is nothing to do."""
     row = state.orders[order]
-    if row.quantity > 0 or row.sizing <= Sizing.NOTIONAL:
+    if row.quantity > 0 or row.sizing <= Sizing.NOTIONAL or has_limit(row.type):
         return True
     position = state.positions[row.symbol]
     if row.sizing == Sizing.CLOSE:
@@ -86,51 +93,67 @@ def choose_side(state: State, terms: Terms, order: int, bid: float, ask: float) 
         if (target * equity_at(state, row.symbol, price) - worth) * side > 0.0:
             row.side = side
             return True
-    if np.isnan(bid) or np.isnan(ask):
-        return False
-    if target != row.amount:
-        row.reason = Reason.INSUFFICIENT_QUANTITY
-        state.account[0].rejects += 1
-    return False
+    return bool(np.isnan(bid) or np.isnan(ask))
 
 
 @compiled
-def take(state: State, terms: Terms, market: Market, order: int, maker: bool, ts_ns: int) -> None:
-    """Fill an order from what is displayed: a maker at its limit, a taker at what it meets."""
+def take(
+    state: State,
+    terms: Terms,
+    market: Market,
+    order: int,
+    maker: bool,
+    inside: bool,
+    ts_ns: int,
+) -> None:
+    """Fill an order from what is displayed: a maker at its limit, a taker at what it meets.
+
+    ``inside`` lets exits that are fed wait for the next input.
+    """
     row = state.orders[order]
     number = row.symbol
     shown = market.rows[number]
-    if not shows_prices(market, number):
+    is_shown = shows_prices(market, number)
+    bid, ask = (shown.bid, shown.ask) if is_shown else (np.nan, np.nan)
+    if not maker and not choose_side(state, terms, order, bid, ask):
+        end(state, terms, order, Status.FILLED.value, Reason.NONE.value, ts_ns)
         return
-    if not choose_side(state, terms, order, shown.bid, shown.ask):
-        if not np.isnan(shown.bid) and not np.isnan(shown.ask):
-            end(state, terms, order, Status.FILLED.value, row.reason, ts_ns)
-        return
-    if uses_book(terms, market, number):
-        _take_book(state, terms, market, order, maker, ts_ns)
-    else:
-        _take_quote(state, terms, market, order, maker, ts_ns)
-    if not maker:
+    if is_shown:
+        if uses_book(terms, market, number):
+            if maker:
+                _make_from_book(state, terms, market, order, inside, ts_ns)
+            else:
+                _walk_book(state, terms, market, order, inside, ts_ns)
+        else:
+            _take_quote(state, terms, market, order, maker, inside, ts_ns)
+    if not maker and has_market(market, number):
         drop_rest(state, terms, order, ts_ns)
 
 
 @compiled
 def _take_quote(
-    state: State, terms: Terms, market: Market, order: int, maker: bool, ts_ns: int
+    state: State,
+    terms: Terms,
+    market: Market,
+    order: int,
+    maker: bool,
+    inside: bool,
+    ts_ns: int,
 ) -> None:
     row = state.orders[order]
     side, symbol, shown = row.side, state.symbols[row.symbol], market.rows[row.symbol]
+    unit = state.positions[row.symbol].unit
     price = shown.ask if side > 0 else shown.bid
     if np.isnan(price) or (has_limit(row.type) and is_beyond(side, price, row.limit)):
         return
     displayed = shown.ask_size if side > 0 else shown.bid_size
-    taken = shown.ask_taken if side > 0 else shown.bid_taken
-    room = max(units_of(displayed, state.positions[row.symbol].unit, 1) - taken, 0)
+    left = displayed - (shown.ask_taken if side > 0 else shown.bid_taken)
+    room = max(units_of(left, unit, 1), 0)
     if terms.beyond_top and not maker:
         room = WHOLE_MARKET
-    symbol.bar_volume, symbol.done = displayed, taken
+    symbol.bar_volume, symbol.done = displayed, max(units_of(displayed - left, unit, 1), 0)
     reference = row.limit if maker else price
-    done = fill(state, terms, order, reference, room, maker, False, ts_ns)
+    done = fill(state, terms, order, reference, room, maker, inside, ts_ns) * unit
     if side > 0:
         shown.ask_taken += done
     else:
@@ -138,10 +161,10 @@ def _take_quote(
 
 
 @compiled
-def _take_book(
-    state: State, terms: Terms, market: Market, order: int, maker: bool, ts_ns: int
+def _walk_book(
+    state: State, terms: Terms, market: Market, order: int, inside: bool, ts_ns: int
 ) -> None:
-    """Walk the book level by level; each level is a fill (L1)."""
+    """Take level by level; each level is a fill (L1)."""
     row, books = state.orders[order], market.books
     number, side = row.symbol, row.side
     symbol, unit = state.symbols[number], state.positions[number].unit
@@ -152,17 +175,40 @@ def _take_book(
         price = key_of(half, books.keys[number, half, place])
         if limited and is_beyond(side, price, row.limit):
             return
+        if row.quantity > 0 and row.filled >= row.quantity:
+            return
         room = room_at(books, number, half, place, unit)
         symbol.bar_volume = books.sizes[number, half, place]
-        symbol.done = books.taken[number, half, place]
-        rest = row.quantity - row.filled if row.quantity > 0 else WHOLE_MARKET
-        reference = row.limit if maker else price
-        if room > 0:
-            done = fill(state, terms, order, reference, room, maker, False, ts_ns)
-            books.taken[number, half, place] += done
-            if done < room and done < rest:
-                return
+        left = symbol.bar_volume - books.taken[number, half, place]
+        symbol.done = max(units_of(symbol.bar_volume - left, unit, 1), 0)
+        done = fill(state, terms, order, price, room, False, inside, ts_ns)
+        books.taken[number, half, place] += done * unit
+        if done != room:
+            return
         place -= 1
+
+
+@compiled
+def _make_from_book(
+    state: State, terms: Terms, market: Market, order: int, inside: bool, ts_ns: int
+) -> None:
+    """Fill a limit at its price from all that reaches it, in one fill (L1)."""
+    row, books = state.orders[order], market.books
+    number = row.symbol
+    unit, half = state.positions[number].unit, half_of(-row.side)
+    best_place = books.counts[number, half] - 1
+    worst = key_of(half, row.limit)
+    place, room = best_place, 0
+    while place >= 0 and books.keys[number, half, place] >= worst:
+        room += room_at(books, number, half, place, unit)
+        place -= 1
+    if place == best_place:
+        return
+    done = fill(state, terms, order, row.limit, room, True, inside, ts_ns)
+    for taken in range(best_place, place, -1):
+        part = min(done, room_at(books, number, half, taken, unit))
+        books.taken[number, half, taken] += part * unit
+        done -= part
 
 
 @compiled
@@ -172,16 +218,13 @@ def take_trade(
     """Fill a taker at a trade, where nothing else is known (Q1); return the units."""
     row, tick = state.orders[order], market.tape[event]
     number = row.symbol
-    if not choose_side(state, terms, order, tick.price, tick.price):
-        end(state, terms, order, Status.FILLED.value, row.reason, tick.ts_ns)
-        return 0
     done = 0
     if not has_limit(row.type) or not is_beyond(row.side, tick.price, row.limit):
         room = max(units_of(tick.size, state.positions[number].unit, 1) - used, 0)
         if terms.beyond_top:
             room = WHOLE_MARKET
         state.symbols[number].bar_volume, state.symbols[number].done = tick.size, used
-        done = fill(state, terms, order, tick.price, room, False, False, tick.ts_ns)
+        done = fill(state, terms, order, tick.price, room, False, True, tick.ts_ns)
     drop_rest(state, terms, order, tick.ts_ns)
     return done
 
@@ -193,12 +236,3 @@ def drop_rest(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     is_full = 0 < row.quantity <= row.filled
     if row.tif == TimeInForce.IOC and row.status == Status.WORKING and not is_full:
         end(state, terms, order, Status.CANCELLED.value, Reason.IOC_REST.value, ts_ns)
-
-
-@compiled
-def rests(state: State, order: int) -> bool:
-    """Return whether an order works as a limit in the queue."""
-    row = state.orders[order]
-    return bool(
-        row.type == OrderType.LIMIT or (row.type == OrderType.STOP_LIMIT and row.triggered == 1)
-    )

@@ -8,7 +8,7 @@ import numpy as np
 
 from tradelake.execution.book import LEVELS
 from tradelake.execution.machine import Machine
-from tradelake.execution.markets import Market, new_market
+from tradelake.execution.markets import Market, new_market, roomier
 from tradelake.execution.state import Rows, grown
 from tradelake.execution.terms import Terms
 from tradelake.market.tape import TICK
@@ -54,7 +54,8 @@ class TickMachine(Machine):
         marked : bool
             Whether ``equity`` gets the equity after each of them, quote units.
         """
-        self.market = new_market(len(self.symbols), ticks, self.terms.rung, self._levels)
+        market = new_market(len(self.symbols), ticks, self.terms.rung, self._levels)
+        self.market = roomier(market, len(self.state.orders))
         self.equity = np.full(len(ticks), np.nan) if marked else _NO_EQUITY
         self.state.counters["stale"] = 1
 
@@ -71,20 +72,25 @@ class TickMachine(Machine):
             if reached >= 0:
                 return int(reached)
             first = -1 - reached
-            self._grow_for_books()
+            self._grow()
 
     def finish(self, until_ns: int) -> None:
         """Handle what arrives, and what changes by date, up to an instant after the last tick."""
         while not self._ticks.has_tick_room(self.state, self.terms, self.market):
-            self._grow_for_books()
+            self._grow()
         self._ticks.arrivals(self.state, self.terms, self.market, until_ns)
 
     def crossed(self, symbol: str) -> int:
         """Return how many updates left a symbol's book crossed."""
         return int(self.market.rows["crossed"][self.symbols[symbol]])
 
-    def _grow_for_books(self) -> None:
+    def make_room(self, orders: int = 8) -> None:
+        """Make room for so many orders more than any input can need, and for their fills."""
         counters = self.state.counters[0]
         busy = int(counters["live"] + counters["sent"]) + len(self.symbols)
         levels = int(self.market.books.counts.sum())
-        self.state = grown(self.state, 2 * busy + 8, 4 * busy + 2 * levels + 8)
+        self.state = grown(self.state, 2 * busy + orders, 4 * busy + 2 * levels + orders)
+        self.market = roomier(self.market, len(self.state.orders))
+
+    def _grow(self) -> None:
+        self.make_room()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tradelake.execution.account import equity_at, units_of
+from tradelake.execution.account import equity_now, units_of
+from tradelake.execution.arrivals import has_limit
 from tradelake.execution.book import (
     add_traded,
     best,
@@ -19,17 +20,18 @@ from tradelake.execution.book import (
     set_level,
     size_at,
 )
+from tradelake.execution.borrowed import borrowed_market, borrowed_state, borrowed_terms
 from tradelake.execution.compiled import compiled
 from tradelake.execution.dated import catch_up
 from tradelake.execution.filling import fill
-from tradelake.execution.layout import NONE, OrderType, Status, TimeInForce
-from tradelake.execution.markets import Market
+from tradelake.execution.layout import NONE, OrderType, Sizing, Status
+from tradelake.execution.markets import QUEUED, RESTS, Market
 from tradelake.execution.orders import compact, trailed
-from tradelake.execution.state import State
+from tradelake.execution.state import Rows, State
 from tradelake.execution.taking import (
     WHOLE_MARKET,
+    has_market,
     is_beyond,
-    rests,
     shows_prices,
     take,
     take_trade,
@@ -65,7 +67,8 @@ def has_tick_room(state: State, terms: Terms, market: Market) -> bool:
 def wants_more(state: State, order: int) -> bool:
     """Return whether an order works and is not full."""
     row = state.orders[order]
-    return bool(row.status == Status.WORKING and (row.quantity == 0 or row.filled < row.quantity))
+    is_unsized = row.quantity == 0 and row.sizing != Sizing.QUANTITY
+    return bool(row.status == Status.WORKING and (is_unsized or row.filled < row.quantity))
 
 
 @compiled
@@ -89,7 +92,7 @@ def _is_triggered(state: State, market: Market, order: int) -> bool:
         row.stop = trailed(row.side, row.water, row.trail)
     if np.isnan(price) or is_beyond(-row.side, price, row.stop):
         return False
-    row.triggered = 1
+    row.triggered, state.counters[0].stale = 1, 1
     return True
 
 
@@ -98,40 +101,26 @@ def _join(state: State, terms: Terms, market: Market, order: int) -> None:
     """Let a limit rest behind what is displayed at its price (L2)."""
     row = state.orders[order]
     row.ahead = 0.0
-    if terms.rung >= Rung.BOOK:
-        row.ahead = np.inf
-        if market.rows[row.symbol].booked:
-            row.ahead = size_at(market.books, row.symbol, half_of(row.side), row.limit)
+    market.resting[order], state.counters[0].stale = RESTS, 1
+    if uses_book(terms, market, row.symbol):
+        market.resting[order] = QUEUED
+        row.ahead = size_at(market.books, row.symbol, half_of(row.side), row.limit)
 
 
 @compiled
 def _serve(
-    state: State, terms: Terms, market: Market, order: int, is_resting: bool, ts_ns: int
+    state: State, terms: Terms, market: Market, order: int, inside: bool, ts_ns: int
 ) -> None:
     """Let an order trigger, take or rest at what is displayed now."""
     row = state.orders[order]
-    waited = row.type >= OrderType.STOP and row.triggered == 0
     if not _is_triggered(state, market, order):
         return
-    is_resting = is_resting and not waited
-    take(state, terms, market, order, is_resting, ts_ns)
-    if not is_resting and row.status == Status.WORKING and rests(state, order):
-        _join(state, terms, market, order)
-
-
-@compiled
-def _serve_exits(
-    state: State, terms: Terms, market: Market, entry: int, before: int, ts_ns: int
-) -> None:
-    """Let the exits that a fill fed take their turn (O3)."""
-    if state.orders[entry].filled == before or state.orders[entry].parent != NONE:
+    is_maker = market.resting[order] != 0
+    take(state, terms, market, order, is_maker, inside, ts_ns)
+    if is_maker or row.status >= Status.FILLED or not has_limit(row.type):
         return
-    for place in range(state.counters[0].live):
-        order = state.live[place]
-        if state.orders[order].parent != entry or not wants_more(state, order):
-            continue
-        if before == 0 or not rests(state, order):
-            _serve(state, terms, market, order, False, ts_ns)
+    if has_market(market, row.symbol):
+        _join(state, terms, market, order)
 
 
 @compiled
@@ -139,11 +128,8 @@ def _serve_all(state: State, terms: Terms, market: Market, number: int, ts_ns: i
     """Give every order of a symbol its turn at the newest quote or book (Q1 to Q3)."""
     for place in range(state.counters[0].live):
         order = state.live[place]
-        if state.orders[order].symbol != number or not wants_more(state, order):
-            continue
-        before = state.orders[order].filled
-        _serve(state, terms, market, order, rests(state, order), ts_ns)
-        _serve_exits(state, terms, market, order, before, ts_ns)
+        if state.orders[order].symbol == number and wants_more(state, order):
+            _serve(state, terms, market, order, True, ts_ns)
 
 
 @compiled
@@ -165,15 +151,14 @@ def _trail(state: State, market: Market, number: int) -> None:
 @compiled
 def _match_shown(state: State, terms: Terms, market: Market, number: int, event: int) -> None:
     """Match a symbol's orders against a quote or a book that was just told."""
-    counters, ts_ns = state.counters[0], market.tape[event].ts_ns
-    counters.event = event
+    ts_ns = market.tape[event].ts_ns
     if state.symbols[number].trading != Trading.OPEN:
         return
     take_trades(state, terms, market, number)
     _serve_all(state, terms, market, number, ts_ns)
+    compact(state)
     if not market.rows[number].traded:
         _trail(state, market, number)
-    compact(state)
 
 
 @compiled
@@ -182,141 +167,111 @@ def _fill_by_trade(
 ) -> int:
     """Fill a limit that rests by a trade (Q2, L2); return what it used of the trade's units."""
     row, tick = state.orders[order], market.tape[event]
-    through = is_beyond(-row.side, tick.price, row.limit)
-    through = through and tick.price != row.limit
-    if tick.side == row.side or not (through or tick.price == row.limit):
-        return 0
-    unit, size = state.positions[row.symbol].unit, tick.size
-    queued = uses_book(terms, market, row.symbol) and not np.isinf(row.ahead)
+    is_at = tick.price == row.limit
+    through = not is_at and is_beyond(-row.side, tick.price, row.limit)
+    queued = market.resting[order] == QUEUED
+    size = tick.size
     if queued and through:
         row.ahead = 0.0
-    elif queued:
+    elif queued and is_at:
         size = max(tick.size - row.ahead, 0.0)
         row.ahead = max(row.ahead - tick.size, 0.0)
-    elif not through and (terms.rung >= Rung.BOOK or not terms.touch):
+    elif not through and not (is_at and terms.touch):
         return 0
-    room = max(units_of(size, unit, 1) - used, 0)
+    room = max(units_of(size, state.positions[row.symbol].unit, 1) - used, 0)
     if queued and through:
         room = WHOLE_MARKET
-    if not wants_more(state, order):
-        return 0
-    done = fill(state, terms, order, row.limit, room, True, False, tick.ts_ns)
+    done = fill(state, terms, order, row.limit, room, True, True, tick.ts_ns)
     return 0 if queued and through else done
 
 
 @compiled
 def _match_trade(state: State, terms: Terms, market: Market, number: int, event: int) -> None:
-    """Match a symbol's orders against a trade: what rests first, then stops (Q2, Q3)."""
-    counters, tick, shown = state.counters[0], market.tape[event], market.rows[number]
-    counters.event = event
+    """Match a symbol's orders against a trade, in order of arrival (Q2, Q3)."""
+    tick = market.tape[event]
     if state.symbols[number].trading != Trading.OPEN:
         return
-    used, newest = 0, counters.fills
-    for place in range(counters.live):
-        order = state.live[place]
-        row = state.orders[order]
-        if row.symbol != number or not rests(state, order) or not wants_more(state, order):
-            continue
-        if row.parent != NONE and _was_fed(state, row.parent, newest):
-            continue
-        before = row.filled
-        used += _fill_by_trade(state, terms, market, order, event, used)
-        _serve_exits(state, terms, market, order, before, tick.ts_ns)
-    for place in range(counters.live):
+    used = 0
+    for place in range(state.counters[0].live):
         order = state.live[place]
         row = state.orders[order]
         if row.symbol != number or not wants_more(state, order):
             continue
-        if row.type >= OrderType.STOP and row.triggered == 0:
-            _serve(state, terms, market, order, False, tick.ts_ns)
-        is_taker = not rests(state, order) and (row.type < OrderType.STOP or row.triggered)
-        if is_taker and not shown.quoted and wants_more(state, order):
+        if market.resting[order] != 0:
+            if tick.side != row.side:
+                used += _fill_by_trade(state, terms, market, order, event, used)
+        elif row.type >= OrderType.STOP and row.triggered == 0:
+            _serve(state, terms, market, order, True, tick.ts_ns)
+        elif not has_market(market, number):
             used += take_trade(state, terms, market, order, event, used)
-    _trail(state, market, number)
+            if has_limit(row.type) and row.status < Status.FILLED:
+                _join(state, terms, market, order)
     compact(state)
-
-
-@compiled
-def _was_fed(state: State, entry: int, newest: int) -> bool:
-    """Return whether an entry has filled since the fills were so many."""
-    for fill_row in range(newest, state.counters[0].fills):
-        if state.fills[fill_row].order == entry:
-            return True
-    return False
+    _trail(state, market, number)
 
 
 @compiled
 def _adjust_queue(
-    state: State, terms: Terms, number: int, side: int, price: float, before: float, size: float
+    state: State,
+    terms: Terms,
+    market: Market,
+    number: int,
+    side: int,
+    price: float,
+    before: float,
+    size: float,
 ) -> None:
     """Move own limits forward by what left the level ahead of them (L2)."""
     for place in range(state.counters[0].live):
         order = state.live[place]
         row = state.orders[order]
-        if row.symbol != number or row.side != side or not rests(state, order):
+        if row.symbol != number or row.side != side or row.limit != price:
             continue
-        if row.limit != price or np.isinf(row.ahead):
+        if market.resting[order] != QUEUED or not wants_more(state, order):
             continue
-        gone = before - size
-        if terms.queue_pro_rata and gone > 0.0:
+        gone = max(before - size, 0.0)
+        if terms.queue_pro_rata and before > 0.0:
             row.ahead -= row.ahead * (gone / before)
         row.ahead = min(row.ahead, size)
-
-
-@compiled
-def _after_reset(state: State, market: Market, number: int) -> None:
-    """Let no more be ahead than the levels show that were told anew (L2)."""
-    for place in range(state.counters[0].live):
-        order = state.live[place]
-        row = state.orders[order]
-        if row.symbol == number and rests(state, order) and not np.isinf(row.ahead):
-            shown = size_at(market.books, number, half_of(row.side), row.limit)
-            row.ahead = min(row.ahead, shown)
 
 
 @compiled
 def _on_level(state: State, terms: Terms, market: Market, event: int) -> None:
     """Take down a level; when its update is whole, match (L1)."""
     tick = market.tape[event]
-    number = tick.symbol
-    shown, books, half = market.rows[number], market.books, half_of(tick.side)
+    number, books = tick.symbol, market.books
+    shown = market.rows[number]
+    if not shown.booked:
+        shown.booked, state.counters[0].stale = 1, 1
     if tick.kind == RESET:
         reset(books, number)
-        shown.resetting, shown.booked = 1, 1
         return
-    before = set_level(books, number, half, tick.price, tick.size, terms.own_trades_stay)
-    if state.counters[0].live > 0 and not shown.resetting and not np.isnan(before):
-        _adjust_queue(state, terms, number, tick.side, tick.price, before, max(tick.size, 0.0))
-    shown.booked = 1
+    half, size = half_of(tick.side), max(tick.size, 0.0)
+    before = set_level(books, number, half, tick.price, size, terms.own_trades_stay)
+    if state.counters[0].live > 0:
+        _adjust_queue(state, terms, market, number, tick.side, tick.price, before, size)
     if tick.kind != LEVEL:
         return
-    if shown.resetting:
-        _after_reset(state, market, number)
-        shown.resetting = 0
-    bid, ask = best(books, number, 0), best(books, number, 1)
-    is_same = bid == shown.bid and ask == shown.ask
-    shown.bid, shown.ask = bid, ask
+    shown.bid, shown.ask = best(books, number, 0), best(books, number, 1)
     shown.bid_size, shown.ask_size = best_size(books, number, 0), best_size(books, number, 1)
-    shown.bid_taken, shown.ask_taken = 0, 0
+    shown.bid_taken, shown.ask_taken = 0.0, 0.0
     if is_crossed(books, number):
         shown.crossed += 1
-        return
-    _told(state, terms, market, number, event, is_same)
+    _told(state, terms, market, number, event)
 
 
 @compiled
-def _told(
-    state: State, terms: Terms, market: Market, number: int, event: int, is_same: bool
-) -> None:
+def _told(state: State, terms: Terms, market: Market, number: int, event: int) -> None:
     """Mark at what is displayed now and match where it touches an order."""
     shown = market.rows[number]
-    if not is_same and not np.isnan(shown.bid) and not np.isnan(shown.ask):
-        state.positions[number].price = (shown.bid + shown.ask) / 2.0
     if not shown.quoted:
-        shown.quoted = 1
-        state.counters[0].stale = 1
+        shown.quoted, state.counters[0].stale = 1, 1
+    if shows_prices(market, number) and shown.bid > 0.0 and shown.ask > 0.0:
+        state.positions[number].price = (shown.bid + shown.ask) / 2.0
+        shown.marked = 1
     if (
-        shown.ask <= shown.ask_below
+        shown.always
+        or shown.ask <= shown.ask_below
         or shown.bid >= shown.bid_above
         or shown.bid <= shown.bid_below
         or shown.ask >= shown.ask_above
@@ -330,9 +285,13 @@ def _on_quote(state: State, terms: Terms, market: Market, event: int) -> None:
     shown = market.rows[tick.symbol]
     if shown.booked:
         return
-    shown.bid, shown.bid_size, shown.bid_taken = tick.price, tick.size, 0
-    shown.ask, shown.ask_size, shown.ask_taken = tick.price2, tick.size2, 0
-    _told(state, terms, market, tick.symbol, event, False)
+    shown.bid, shown.bid_size, shown.bid_taken = tick.price, tick.size, 0.0
+    shown.ask, shown.ask_size, shown.ask_taken = tick.price2, tick.size2, 0.0
+    if not (tick.price > 0.0 and tick.size > 0.0):
+        shown.bid = np.nan
+    if not (tick.price2 > 0.0 and tick.size2 > 0.0):
+        shown.ask = np.nan
+    _told(state, terms, market, tick.symbol, event)
 
 
 @compiled
@@ -345,18 +304,15 @@ def _on_trade(state: State, terms: Terms, market: Market, event: int) -> None:
             add_traded(market.books, number, 0, price, tick.size)
         if tick.side >= 0:
             add_traded(market.books, number, 1, price, tick.size)
-    if not shown.quoted:
+    if not shown.marked:
         state.positions[number].price = price
     if not shown.traded:
         shown.traded, state.counters[0].stale = 1, 1
-        shown.trade_below = np.inf
-    window = shown.last_trade
-    if price <= shown.trade_below or price >= shown.trade_above:
+    if shown.always or price <= shown.trade_below or price >= shown.trade_above:
         take_trades(state, terms, market, number)
         shown.last_trade = event
         _match_trade(state, terms, market, number, event)
-    elif window != event:
-        shown.last_trade = event
+    shown.last_trade = event
 
 
 @compiled
@@ -365,22 +321,21 @@ def arrivals(state: State, terms: Terms, market: Market, until_ns: int) -> None:
     counters = state.counters[0]
     while counters.next_ns <= until_ns or counters.dated_ns <= until_ns:
         at = min(counters.next_ns, counters.dated_ns)
-        counters.event = NONE
         catch_up(state, terms, at)
         for place in range(counters.live):
             order = state.live[place]
             row = state.orders[order]
-            if row.arrives_ns != at or not wants_more(state, order):
+            if row.arrives_ns != at or row.status >= Status.FILLED:
                 continue
-            if state.symbols[row.symbol].trading != Trading.OPEN:
+            if np.isnan(row.ahead):
+                row.ahead = 0.0
+            elif row.replaces != NONE and market.resting[order] == 0:
+                market.resting[order] = market.resting[row.replaces]
+            if state.symbols[row.symbol].trading != Trading.OPEN or not wants_more(state, order):
                 continue
-            if row.replaces != NONE and not np.isnan(row.ahead) and rests(state, order):
-                continue
-            row.ahead = 0.0
-            take_trades(state, terms, market, row.symbol)
-            before = row.filled
-            _serve(state, terms, market, order, False, at)
-            _serve_exits(state, terms, market, order, before, at)
+            if market.resting[order] == 0:
+                take_trades(state, terms, market, row.symbol)
+                _serve(state, terms, market, order, False, at)
         compact(state)
 
 
@@ -395,12 +350,11 @@ def is_due(state: State, ts_ns: int) -> bool:
 def on_tick(state: State, terms: Terms, market: Market, event: int) -> None:
     """Match one input of the tape; there must be room."""
     tick = market.tape[event]
+    state.counters[0].event = event
     if is_due(state, tick.ts_ns):
         arrivals(state, terms, market, tick.ts_ns)
     if state.counters[0].stale:
         draw_edges(state, market)
-    if state.symbols[tick.symbol].trading == Trading.DELISTED:
-        return
     if tick.kind == QUOTE:
         _on_quote(state, terms, market, event)
     elif tick.kind == TRADE:
@@ -419,8 +373,7 @@ def draw_edges(state: State, market: Market) -> None:
         shown.ask_below, shown.bid_above = -np.inf, np.inf
         shown.bid_below, shown.ask_above = -np.inf, np.inf
         shown.trade_below, shown.trade_above = -np.inf, np.inf
-        if not shown.traded:
-            shown.trade_below = np.inf
+        shown.always = 0
     for place in range(state.counters[0].live):
         order = state.live[place]
         if wants_more(state, order):
@@ -432,25 +385,63 @@ def draw_edges(state: State, market: Market) -> None:
 def _draw_edge(state: State, market: Market, order: int) -> None:
     row = state.orders[order]
     shown, side = market.rows[row.symbol], row.side
-    if row.tif == TimeInForce.IOC or row.type == OrderType.TRAILING_STOP:
-        shown.ask_below, shown.bid_above = np.inf, -np.inf
-        shown.trade_below = np.inf
-    elif rests(state, order) and side > 0:
-        shown.ask_below = max(shown.ask_below, row.limit)
-        shown.trade_below = max(shown.trade_below, row.limit)
-    elif rests(state, order):
-        shown.bid_above = min(shown.bid_above, row.limit)
-        shown.trade_above = min(shown.trade_above, row.limit)
-    elif row.type == OrderType.MARKET or row.triggered:
-        shown.ask_below, shown.bid_above = np.inf, -np.inf
-        if not shown.quoted:
-            shown.trade_below = np.inf
+    if market.resting[order] != 0:
+        if side > 0:
+            shown.ask_below = max(shown.ask_below, row.limit)
+            shown.trade_below = max(shown.trade_below, row.limit)
+        else:
+            shown.bid_above = min(shown.bid_above, row.limit)
+            shown.trade_above = min(shown.trade_above, row.limit)
+        return
+    price = _trigger_price(market, row.symbol, side)
+    is_stop = row.type == OrderType.STOP or row.type == OrderType.STOP_LIMIT
+    if not is_stop or row.triggered or is_beyond(-side, row.stop, price) or price == row.stop:
+        shown.always = 1
     elif side > 0:
         shown.trade_above = min(shown.trade_above, row.stop)
         shown.ask_above = min(shown.ask_above, row.stop if not shown.traded else np.inf)
     else:
         shown.trade_below = max(shown.trade_below, row.stop)
         shown.bid_below = max(shown.bid_below, row.stop if not shown.traded else -np.inf)
+
+
+@compiled
+def idle_until(
+    tape: Rows, rows: Rows, positions: Rows, counters: Rows, first: int, last: int
+) -> int:
+    """Take down inputs that touch no order; return the first that may, or ``last``.
+
+    It is given the few arrays it needs: what takes the whole state costs more than its work.
+    """
+    counter = counters[0]
+    if counter.stale:
+        return first
+    next_ns = min(counter.next_ns, counter.dated_ns)
+    for event in range(first, last):
+        tick = tape[event]
+        shown = rows[tick.symbol]
+        if tick.ts_ns >= next_ns or tick.kind > TRADE or shown.booked or shown.always:
+            return event
+        if tick.kind == TRADE:
+            price = tick.price
+            if price <= shown.trade_below or price >= shown.trade_above or not shown.traded:
+                return event
+            shown.last_trade = event
+            if not shown.marked:
+                positions[tick.symbol].price = price
+            continue
+        bid, ask = tick.price, tick.price2
+        if ask <= shown.ask_below or bid >= shown.bid_above or not shown.quoted:
+            return event
+        if bid <= shown.bid_below or ask >= shown.ask_above:
+            return event
+        if not (bid > 0.0 and ask > 0.0 and tick.size > 0.0 and tick.size2 > 0.0):
+            return event
+        shown.bid, shown.bid_size, shown.bid_taken = bid, tick.size, 0.0
+        shown.ask, shown.ask_size, shown.ask_taken = ask, tick.size2, 0.0
+        shown.marked = 1
+        positions[tick.symbol].price = (bid + ask) / 2.0
+    return last
 
 
 @compiled
@@ -468,16 +459,26 @@ def advance_ticks(
     Equity after each input is written where ``equity`` has a place for it. A negative answer
     ``-1 - event`` asks for room: nothing of that input has been touched.
     """
+    state, terms = borrowed_state(state), borrowed_terms(terms)
+    market = borrowed_market(market)
     counters = state.counters[0]
-    for event in range(first, last):
-        if not has_tick_room(state, terms, market):
-            return -1 - event
-        before = counters.changes
-        on_tick(state, terms, market, event)
-        if event < equity.shape[0]:
-            equity[event] = equity_at(state, -1, 0.0)
-        if stops and counters.changes != before:
-            return event + 1
+    tape, rows, positions = market.tape, market.rows, state.positions
+    is_marked = equity.shape[0] > 0
+    event = first
+    while event < last:
+        until = event + 1 if is_marked else last
+        reached = idle_until(tape, rows, positions, state.counters, event, until)
+        if reached == event:
+            if not has_tick_room(state, terms, market):
+                return -1 - event
+            before = counters.changes
+            on_tick(state, terms, market, event)
+            reached = event + 1
+            if stops and counters.changes != before:
+                last = reached
+        if is_marked:
+            equity[event] = equity_now(state)
+        event = reached
     return last
 
 

@@ -278,7 +278,7 @@ class _Check:
 
 def _ends(last: BoolArray, usable: BoolArray) -> BoolArray:
     """Let the last usable row of each update end it."""
-    update = np.cumsum(last) - last
+    update: IntArray = np.cumsum(last) - last
     ends = np.zeros_like(last)
     places = np.flatnonzero(usable)
     if places.size:
