@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from tests.strategies.markets import HOUR_NS, bars_of, walk, walks
 from tradelake.errors import ConfigError, InsufficientData
 from tradelake.market.arrays import BarArrays, FloatArray
-from tradelake.strategies.api import Trained
+from tradelake.strategies.adapters import EventSignals, as_events
+from tradelake.strategies.api import NEVER_TRAINED, Trained
 from tradelake.strategies.compose import (
-    NEVER_TRAINED,
     Composite,
+    composite_events,
     filtered,
     regime_switch,
     vote,
@@ -125,7 +126,11 @@ def test_composite_is_as_trained_as_its_last_trained_member() -> None:
     outer = vote([plain, filtered(plain, learned)])
     assert isinstance(outer, Trained)
     assert outer.train_end_ns == 3 * HOUR_NS
-    assert Portfolio([Member(outer, ("BTC/USD",))], Fixed((1.0,))).train_end_ns == 3 * HOUR_NS
+    portfolio = Portfolio([Member(outer, ("BTC/USD",))], Fixed((1.0,)))
+    carried = (as_events(outer), composite_events(outer), as_events(portfolio), portfolio)
+    for one in (*carried, EventSignals(as_events(outer))):
+        assert isinstance(one, Trained)
+        assert one.train_end_ns == 3 * HOUR_NS
 
 
 @pytest.mark.parametrize("kind", ["linear", "logistic"])

@@ -12,7 +12,7 @@ import numpy as np
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.execution.layout import Sizing
 from tradelake.market.arrays import BarArrays, FloatArray
-from tradelake.strategies.api import PanelStrategy, Strategy, Value
+from tradelake.strategies.api import PanelStrategy, Strategy, Value, trained_until
 from tradelake.strategies.compiled import CompiledStrategy
 from tradelake.strategies.context import EventContext
 from tradelake.strategies.event import (
@@ -42,6 +42,7 @@ class VectorEvents(EventStrategy):
         self.parameters: Mapping[str, Value] = strategy.parameters
         self.last: dict[str, float] = {}
         self.begun: list[str] = []
+        self.train_end_ns = trained_until(strategy)
         self._strategy = strategy
 
     def on_bar(self, ctx: Context) -> None:
@@ -77,6 +78,7 @@ class PanelEvents(VectorEvents):
         self.last = {}
         self.begun = []
         self.fresh: list[str] = []
+        self.train_end_ns = trained_until(strategy)
         self._panel_strategy = strategy
 
     def on_bar(self, ctx: Context) -> None:
@@ -123,6 +125,11 @@ class EventSignals:
     def parameters(self) -> Mapping[str, Value]:
         """Parameters of the strategy."""
         return self._strategy.parameters
+
+    @property
+    def train_end_ns(self) -> int:
+        """End of the last training that the strategy saw."""
+        return trained_until(self._strategy)
 
     def signals(self, bars: BarArrays) -> FloatArray:
         """Targets, shape (n,); 0 before the first.

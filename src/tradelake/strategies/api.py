@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from tradelake.errors import ConfigError
 from tradelake.market.arrays import BarArrays, FloatArray
@@ -164,6 +164,17 @@ class Trained(Protocol):
     def train_end_ns(self) -> int:
         """End of the last label it was trained on, ns since 1970 UTC."""
         ...
+
+
+NEVER_TRAINED: Final = -(2**63)
+"""End of the training of what was not trained, ns since 1970 UTC."""
+
+
+def trained_until(*parts: object) -> int:
+    """Return the end of the last training of some parts, :data:`NEVER_TRAINED` without any."""
+    return max(
+        (part.train_end_ns for part in parts if isinstance(part, Trained)), default=NEVER_TRAINED
+    )
 
 
 class Model(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,13 +12,10 @@ from tradelake.errors import ConfigError
 from tradelake.market.arrays import BarArrays, FloatArray
 from tradelake.strategies import state
 from tradelake.strategies.adapters import TargetDesk, VectorEvents
-from tradelake.strategies.api import Strategy, Trained, Value
+from tradelake.strategies.api import Strategy, Value, trained_until
 from tradelake.strategies.combine import Combination, Filter, Switch, Vote, WeightedMean
 from tradelake.strategies.context import EventContext
 from tradelake.strategies.event import Context, EventStrategy, History
-
-NEVER_TRAINED: Final = -(2**63)
-"""End of the training of what was not trained, ns since 1970 UTC."""
 
 
 class Composite:
@@ -69,13 +66,6 @@ def member_signals(members: Sequence[Strategy], bars: BarArrays) -> FloatArray:
     """Return the members' targets, shape (n, m), 0 where one has no position yet."""
     columns = [np.nan_to_num(one.signals(bars)) for one in members]
     return np.column_stack(columns) if columns else np.zeros((len(bars), 0))
-
-
-def trained_until(*parts: object) -> int:
-    """Return the end of the last training of some parts, :data:`NEVER_TRAINED` without any."""
-    return max(
-        (part.train_end_ns for part in parts if isinstance(part, Trained)), default=NEVER_TRAINED
-    )
 
 
 def check_members(rule: Combination, count: int) -> None:

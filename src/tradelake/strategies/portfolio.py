@@ -12,8 +12,8 @@ import numpy as np
 from tradelake.errors import ConfigError
 from tradelake.features.rolling import rolling_std
 from tradelake.market.arrays import FloatArray
-from tradelake.strategies.api import PanelStrategy, Strategy, Value
-from tradelake.strategies.compose import nested_name, trained_until
+from tradelake.strategies.api import PanelStrategy, Strategy, Value, trained_until
+from tradelake.strategies.compose import nested_name
 from tradelake.strategies.panel import Panel
 
 
