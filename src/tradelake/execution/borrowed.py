@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
@@ -24,7 +23,7 @@ from tradelake.execution.terms import Terms
 def borrowed(_: Any, array: types.Array) -> Any:  # noqa: ANN401 - numba's own types
     """Return an array that shares its memory but owns nothing; it must not outlive the other."""
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, values: Any) -> ir.Value:  # noqa: ANN401
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:  # noqa: ANN401
         shared = context.make_array(signature.args[0])(context, builder, value=values[0])
         shared.meminfo = cgutils.get_null_value(shared.meminfo.type)
         shared.parent = cgutils.get_null_value(shared.parent.type)
