@@ -109,8 +109,10 @@ def test_room_made_beforehand_changes_nothing():
         maker = load_compiled(library.MAKER, "on_event")
         run_compiled(maker, machine, np.array([0.1, 1.0, 3.0, 0.01]))
         runs.append((machine.orders.copy(), machine.fills.copy(), machine.equity))
-    np.testing.assert_array_equal(runs[0][0], runs[1][0])
-    np.testing.assert_array_equal(runs[0][1], runs[1][1])
+    for before, after in zip(runs[0][:2], runs[1][:2], strict=True):
+        assert len(before) == len(after)
+        for name in before.dtype.names:
+            np.testing.assert_array_equal(before[name], after[name], name)
     np.testing.assert_array_equal(runs[0][2], runs[1][2])
 
 

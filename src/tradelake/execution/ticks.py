@@ -478,7 +478,7 @@ def advance_ticks(
                 last = reached
         if is_marked:
             equity[event] = equity_now(state)
-        event = reached
+        event, counters.event = reached, reached - 1
     return last
 
 
