@@ -6,8 +6,10 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tests.strategies.markets import HOUR_NS, bars_of
+from tests.strategies.markets import HOUR_NS, bars_of, walk
 from tests.strategies.venue import Venue
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.execution.layout import Side
@@ -324,6 +326,34 @@ def test_ml_strategy_is_refused_when_the_model_is_of_the_other_kind() -> None:
         make("ml_classifier", {}, Expecting([0.0]))
     with pytest.raises(ConfigError, match="exit_bps"):
         make("ml_regressor", {"enter_bps": 1.0, "exit_bps": 2.0}, Expecting([0.0]))
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), cut=st.integers(1, 100))
+def test_grid_sends_the_same_orders_when_the_future_is_cut_off(seed: int, cut: int) -> None:
+    bars = walk(seed, 100)
+    whole, part = Venue([bars]), Venue([bars.take(0, cut)])
+    for venue in (whole, part):
+        venue.play(build("grid", {"levels": 4, "spacing": 0.02, "tick": 0.0}))
+    assert len(part.sent) >= 4
+    known = [repr(one) for one in whole.sent if one[0] <= bars.close_ns[cut - 1]]
+    assert [repr(one) for one in part.sent] == known
+
+
+@settings(deadline=None, max_examples=25)
+@given(seed=st.integers(0, 10_000), cut=st.integers(1, 60))
+def test_book_maker_sends_the_same_orders_when_the_future_is_cut_off(seed: int, cut: int) -> None:
+    rng = np.random.default_rng(seed)
+    middle = 100 + np.cumsum(rng.normal(0, 0.5, 60))
+    whole, part = Books(), Books()
+    for books, size in ((whole, 60), (part, cut)):
+        for second in range(size):
+            books.tell(second, middle[second] - 0.3, middle[second] + 0.2)
+            if second % 7 == 3:
+                books.venue.trade(books.venue.working()[0].order, books.maker)
+    assert part.venue.sent
+    known = [repr(one) for one in whole.venue.sent if one[0] < cut * 1e9]
+    assert [repr(one) for one in part.venue.sent] == known
 
 
 def test_buy_and_hold_holds_its_fraction() -> None:

@@ -36,6 +36,7 @@ class Venue:
     trades: list[tuple[int, float, float]] = field(default_factory=list)
     targets: list[tuple[int, str, float]] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
+    sent: list[tuple[int, OrderRequest]] = field(default_factory=list)
     held: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -49,6 +50,7 @@ class Venue:
     def send(self, request: OrderRequest) -> int:
         number = len(self.orders)
         self.orders.append(Order(request))
+        self.sent.append((self.context.now_ns, request))
         if request.sizing == Sizing.TARGET:
             self.targets.append((self.context.now_ns, request.symbol, request.amount))
         if not math.isnan(request.target_exit):
@@ -120,12 +122,12 @@ class Venue:
             for row, ns in enumerate(one.close_ns)
         )
         for at, (now_ns, place, row) in enumerate(events[first:last], first):
+            ctx = self.context
+            ctx.now_ns = now_ns  # fills inside a bar are told at its close, before the bar
             if at == 0 or events[at - 1][0] != now_ns:
                 for _, other, its_row in (e for e in events if e[0] == now_ns):
                     self._match(self.markets[other], its_row, strategy)
                     self.tape.known[other] = its_row + 1
-            ctx = self.context
-            ctx.now_ns = now_ns
             show_bar(ctx, self.markets[place], row)
             ctx.held = self.position(ctx.symbol)
             ctx.instant_over = at + 1 == len(events) or events[at + 1][0] != now_ns
