@@ -22,7 +22,7 @@ from tests.faults.evidence import lake_content
 from tests.faults.reconcile import account, since_first_subscription
 from tests.faults.run import judge
 from tests.faults.world import Ingester, World, wait_for
-from tradelake.bootstrap import ENV_ECS_METADATA
+from tradelake.bootstrap.ingester import ENV_ECS_METADATA
 from tradelake.exchange.journal import Kind
 from tradelake.lake.writer import STALE_LEADER
 from tradelake.market.channels import ORDERBOOKS

@@ -76,7 +76,8 @@ def test_fills_and_equity_are_those_of_target_orders_in_any_run(run) -> None:
     targets.run(state, targets.terms_of(rules), open_, close, opens, wanted, equity, position)
     fills = state.fills[: state.counters["fills"][0]]
     for name in fills.dtype.names or ():
-        np.testing.assert_array_equal(fills[name], machine.fills[name], name)
+        if name != "order":  # a decision has its number before the close that forestalls it
+            np.testing.assert_array_equal(fills[name], machine.fills[name], name)
     np.testing.assert_array_equal(equity, machine.equity)
     np.testing.assert_array_equal(state.account, machine.state.account)
     np.testing.assert_array_equal(state.positions, machine.state.positions)
