@@ -152,6 +152,14 @@ def in_gap(publication: Publication, gaps: Iterable[Gap]) -> bool:
     )
 
 
+def silent_gaps(gaps: Iterable[Gap], publications: Iterable[Publication]) -> list[Gap]:
+    """Return the open gaps in which the venue published nothing, so that nothing can be missing."""
+    told = list(publications)
+    return [
+        gap for gap in gaps if gap.closed_ns == OPEN and not any(in_gap(one, [gap]) for one in told)
+    ]
+
+
 def _count_doubled(
     sent: Mapping[Identity, Sequence[Publication]], lake: LakeContent, lines: Mapping[str, Line]
 ) -> None:

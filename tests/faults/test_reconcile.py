@@ -9,6 +9,7 @@ from tests.faults.plain_bars import PlainBar, bars_of, differing
 from tests.faults.reconcile import (
     LakeContent,
     account,
+    silent_gaps,
     since_first_subscription,
     totals,
 )
@@ -211,3 +212,14 @@ def test_comparison_finds_bars_that_are_missing_different_or_unexpected():
     one_more = bars_of([*TRADES, TRADES[0]], ("1s",), T0, end)
     assert "different" in differing(expected, one_more, T0, end)[0]
     assert second in expected
+
+
+def test_open_gap_is_silent_only_when_its_channel_said_nothing_in_it():
+    told = published()
+    quotes = max(one.at_ns for one in told if one.channel == "quotes")
+
+    def gap(opened_ns, closed_ns=OPEN, symbol="*"):
+        return Gap("us", opened_ns, closed_ns, ("quotes",), (symbol,), "mute")
+
+    silent = [gap(quotes + 1), gap(quotes, symbol="ETH/USD")]
+    assert silent_gaps([*silent, gap(quotes), gap(quotes + 1, quotes + 2)], told) == silent

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import msgspec
 import urllib3
 
+from tests.faults.reconcile import silent_gaps
 from tradelake.adapters.aws.clients import client
 from tradelake.bootstrap import wire_gap_ledger, wire_lake_reader
 from tradelake.errors import Transient
@@ -293,7 +294,9 @@ class World:
     def recover(self) -> None:
         """Fill the gaps of the ledger over REST and rebuild the bars that overlap them.
 
-        The ingester still runs: its heartbeats say that the lake is whole up to the present.
+        The ingester still runs: its heartbeats say that the lake is whole up to the present. The
+        market is over, so a gap of channels that were mute at its end never closes; only while
+        the journal knows of nothing that was published in it, it may stay open.
 
         Raises
         ------
@@ -309,7 +312,9 @@ class World:
             filled = self.runtime.invoke(functions.BACKFILL)
             rebuilt = self.runtime.invoke(functions.REBUILD)["rebuilt"]
             last.update(filled=filled, rebuilt=rebuilt)
-            left = [filled[name] for name in ("open", "settling", "stopped")]
+            ended = silent_gaps(self.gaps(), self.publications())
+            left = [filled["open"] - len(ended)]
+            left += [filled[name] for name in ("settling", "stopped")]
             left += [rebuilt[name] for name in ("unfilled", "waiting", "stopped", "lost")]
             return not any(left)
 
