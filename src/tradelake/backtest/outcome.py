@@ -81,8 +81,6 @@ class Backtest:
         What they assume, in words.
     findings : tuple of Finding
         What was wrong with the data, and masked or flagged.
-    notes : tuple of str
-        What the strategy wrote down, oldest first.
     settings : mapping
         Broker, costs, seed, code version: what a manifest names beside the data.
     data : tuple of BarArrays
@@ -102,7 +100,6 @@ class Backtest:
     rung: int
     realism: str
     findings: tuple[Finding, ...]
-    notes: tuple[str, ...]
     settings: Mapping[str, Any]
     data: tuple[BarArrays, ...]
     books: Books

@@ -129,10 +129,10 @@ def run(
         limits or Limits(),
     )
     machine, clock = prepare(columns, setting)
-    style, notes = _play(machine, clock, columns, strategy, setting)
+    style = _play(machine, clock, columns, strategy, setting)
     end_ns = int(clock.bars["close_ns"][-1])
     machine.finish(end_ns)
-    return _result(machine, clock, columns, strategy, setting, style, notes, findings, code_version)
+    return _result(machine, clock, columns, strategy, setting, style, findings, code_version)
 
 
 def is_ticks(data: Data) -> bool:
@@ -233,8 +233,8 @@ def _play(
     columns: Sequence[BarArrays],
     strategy: Any,  # noqa: ANN401
     setting: Setting,
-) -> tuple[str, tuple[str, ...]]:
-    """Run the strategy in its style, watched; return the style and what it wrote down."""
+) -> str:
+    """Run the strategy in its style, watched; return the style."""
     where = f"{strategy.name} on {', '.join(machine.symbols)}"
     try:
         with watched(setting.limits.seconds):
@@ -253,7 +253,7 @@ def _styled(
     columns: Sequence[BarArrays],
     strategy: Any,  # noqa: ANN401
     setting: Setting,
-) -> tuple[str, tuple[str, ...]]:
+) -> str:
     if isinstance(strategy, PanelStrategy | Strategy):
         from tradelake.backtest import vectors
 
@@ -263,10 +263,10 @@ def _styled(
             share = 1.0 / len(columns)
             targets = [targets_of(bars, strategy) * share for bars in columns]
         vectors.follow(machine, clock, list(machine.symbols), targets, setting.limits.orders)
-        return "vectorised", ()
+        return "vectorised"
     if isinstance(strategy, CompiledStrategy):
         _run_compiled(machine, strategy)
-        return "compiled", ()
+        return "compiled"
     if written(strategy):
         from tradelake.backtest import events
 
@@ -279,7 +279,7 @@ def _styled(
             seed=setting.seed,
             most_orders=setting.limits.orders,
         )
-        return "event", ()
+        return "event"
     raise ConfigError(
         f"strategy {strategy!r:.60}: expected signals, signals_of or callbacks; found none"
     )
@@ -312,7 +312,6 @@ def _result(
     strategy: Any,  # noqa: ANN401
     setting: Setting,
     style: str,
-    notes: tuple[str, ...],
     findings: tuple[Finding, ...],
     code_version: str,
 ) -> Backtest:
@@ -341,7 +340,6 @@ def _result(
         rung=int(setting.rung),
         realism=realism,
         findings=findings,
-        notes=notes,
         settings={
             "broker": setting.broker.name,
             "costs": asdict(setting.costs),

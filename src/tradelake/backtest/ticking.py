@@ -92,7 +92,6 @@ def run_ticks(
             end_ns=end_ns,
         ),
         findings=tuple(_findings(data)),
-        notes=(),
         settings={
             "broker": setting.broker.name,
             "costs": asdict(setting.costs),
