@@ -111,6 +111,10 @@ def test_compiled_core_agrees_with_its_twin_when_the_seed_is_fixed(seed: int) ->
     agree(bar_scenario(seed))
 
 
+def test_an_order_that_ended_before_a_rename_keeps_its_symbol() -> None:
+    agree(bar_scenario(2603, 8))
+
+
 @settings(deadline=None, max_examples=150)
 @given(bar_scenarios)
 def test_compiled_core_agrees_with_its_twin_in_any_scenario(scenario: Scenario) -> None:

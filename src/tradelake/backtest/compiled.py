@@ -50,18 +50,13 @@ MEMORY: Final = 64
 """Cells of a strategy's memory."""
 ORDERS: Final = 16
 """Orders for which there is room at each input."""
+_COLUMNS: Final = ("open", "high", "low", "close", "volume")
 
 _HEAD: Final = '''"""Made by tradelake.backtest.compiled for {path}; may be removed at any time."""
 import numpy as np
 from tradelake.execution.account import equity_now
-from tradelake.execution.borrowed import (
-    borrowed,
-    borrowed_market,
-    borrowed_state,
-    borrowed_terms,
-)
 from tradelake.execution.compiled import compiled
-from tradelake.execution.state import NEVER
+from tradelake.execution.views import loaded_at, market_at, state_at, terms_at
 from {module} import {name} as given
 
 strategy = given if hasattr(given, "py_func") else compiled(given)
@@ -73,10 +68,9 @@ from tradelake.execution.orders import send, send_cancel
 
 
 @compiled
-def run(state, terms, inputs, first, last, equity, params, memory, wanted):
-    {inputs}
-    state, terms = borrowed_state(state), borrowed_terms(terms)
-    params, memory = borrowed(params), borrowed(memory)
+def run(machine, first, last, params, memory, wanted{columns}):
+    state, terms = state_at(machine[0]), terms_at(machine[1])
+    bars, equity = loaded_at(machine[2]).bars, loaded_at(machine[2]).equity
     counters = state.counters[0]
     if counters.stale:
         draw_bands(state)
@@ -110,10 +104,9 @@ from tradelake.execution.ticks import has_tick_room, idle_until, on_tick
 
 
 @compiled
-def run(state, terms, market, first, last, equity, params, memory, wanted):
-    state, terms = borrowed_state(state), borrowed_terms(terms)
-    params, memory = borrowed(params), borrowed(memory)
-    market = borrowed_market(market)
+def run(machine, first, last, params, memory, wanted):
+    state, terms = state_at(machine[0]), terms_at(machine[1])
+    equity, market = loaded_at(machine[2]).equity, market_at(machine[3])
     tape, rows, positions = market.tape, market.rows, state.positions
     counters = state.counters[0]
     for event in range(first, last):
@@ -134,10 +127,8 @@ _WANTS: Final = "True"
 _WANTS_SOME: Final = "counters.changes != before or wants(tape, event, params, memory)"
 _SOURCES: Final = {
     "decide": _HEAD
-    + _BARS.replace("{act}", _DECIDE).replace(
-        "{inputs}", "bars, open_, high, low, close, volume = inputs"
-    ),
-    "on_bar": _HEAD + _BARS.replace("{act}", _ACT_ON_BAR).replace("{inputs}", "bars = inputs"),
+    + _BARS.replace("{act}", _DECIDE).replace("{columns}", ", open_, high, low, close, volume"),
+    "on_bar": _HEAD + _BARS.replace("{act}", _ACT_ON_BAR).replace("{columns}", ""),
     "on_event": _HEAD + _TICKS,
 }
 
@@ -261,38 +252,22 @@ def run_compiled(
             f"strategy: expected a strategy on {'ticks' if on_ticks else 'bars'}; "
             f"found {strategy.path} of style {strategy.style}"
         )
-    inputs, size = _inputs(strategy, machine)
+    size = len(machine.market.tape) if isinstance(machine, TickMachine) else len(machine.bars)
+    at = [machine.state_at, machine.terms_at, machine.loaded_at]
+    if isinstance(machine, TickMachine):
+        at.append(machine.market_at)
+    columns = []
+    if strategy.style == "decide":
+        columns = [np.ascontiguousarray(machine.bars[name]) for name in _COLUMNS]
     cells, values = np.zeros(memory), np.ascontiguousarray(params, np.float64)
     wanted = np.zeros(2)  # the target, and one more than its order
     while first < size:
-        reached = strategy.run(
-            machine.state,
-            machine.terms,
-            inputs,
-            first,
-            size,
-            machine.equity,
-            values,
-            cells,
-            wanted,
-        )
+        reached = strategy.run(tuple(at), first, size, values, cells, wanted, *columns)
         if reached >= 0:
             break
         first = -1 - reached
         reserve(machine, ORDERS, ORDERS)
-        inputs, _ = _inputs(strategy, machine)
     return cells
-
-
-def _inputs(strategy: CompiledRun, machine: Machine) -> tuple[object, int]:
-    """Return what the loop reads and how many inputs there are."""
-    if isinstance(machine, TickMachine):
-        return machine.market, len(machine.market.tape)
-    bars = machine.bars
-    if strategy.style == "decide":
-        columns = (bars[name] for name in ("open", "high", "low", "close", "volume"))
-        return (bars, *columns), len(bars)
-    return bars, len(bars)
 
 
 def reserve(machine: Machine, orders: int, fills: int) -> None:

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.execution.layout import CASH_UNITS
 from tradelake.execution.state import DAY_NS, DAYS, TIER_DAYS, State
 from tradelake.execution.terms import Terms
@@ -15,27 +15,27 @@ WHOLE: Final = 1.0 + 1e-12
 """2 / 1e-9 is 1999999999.9999998 in floats; such a quotient still counts as whole."""
 
 
-@compiled
+@lean
 def value_of(quantity: int, unit: float, price: float) -> int:
     """Return what units are worth at a price, cash units (M2)."""
     return int(np.rint(quantity * unit * price * CASH_UNITS))
 
 
-@compiled
+@lean
 def units_of(amount: float, unit: float, increment: int) -> int:
     """Return base units as whole units, rounded down to the increment (O1)."""
     quantity = int(np.floor(amount / unit * WHOLE))
     return quantity - quantity % increment if increment > 1 else quantity
 
 
-@compiled
+@lean
 def price_of(quantity: int, unit: float, price: float, rate: float) -> int:
     """Return what buying costs in cash when a fee of ``rate`` is paid on top."""
     value = value_of(quantity, unit, price)
     return value + int(np.rint(value * rate))
 
 
-@compiled
+@lean
 def affordable(budget: int, unit: float, price: float, increment: int, rate: float) -> int:
     """Return the largest multiple of the increment that costs no more than the budget."""
     if budget <= 0:
@@ -55,7 +55,7 @@ def affordable(budget: int, unit: float, price: float, increment: int, rate: flo
     return steps * step
 
 
-@compiled
+@lean
 def grossed_up(quantity: int, rate: float) -> int:
     """Return the smallest order of which so many units are left after a fee in base."""
     ordered = int(np.ceil(quantity / (1.0 - rate)))
@@ -66,7 +66,7 @@ def grossed_up(quantity: int, rate: float) -> int:
     return ordered
 
 
-@compiled
+@lean
 def equity_at(state: State, symbol: int, price: float) -> float:
     """Return the equity, quote units, with one symbol at a price of its own (M6)."""
     equity = state.account[0].cash / CASH_UNITS
@@ -78,7 +78,7 @@ def equity_at(state: State, symbol: int, price: float) -> float:
     return float(equity)
 
 
-@compiled
+@lean
 def set_day(state: State, terms: Terms, day: int) -> None:
     """Make the fee tier that of a UTC day: by the notional of the 30 days before it (C4)."""
     counters, notional = state.counters[0], state.notional
@@ -104,7 +104,7 @@ def set_day(state: State, terms: Terms, day: int) -> None:
             chosen = True
 
 
-@compiled
+@lean
 def equity_now(state: State) -> float:
     """Return the equity at the last known prices, quote units (M6)."""
     equity = state.account[0].cash / CASH_UNITS
@@ -115,14 +115,14 @@ def equity_now(state: State) -> float:
     return float(equity)
 
 
-@compiled
+@lean
 def taker_rate(state: State, terms: Terms, ts_ns: int) -> float:
     """Return the fee's fraction of what a taker fills at an instant."""
     set_day(state, terms, ts_ns // DAY_NS)
     return float(state.counters[0].taker)
 
 
-@compiled
+@lean
 def rate_at(state: State, terms: Terms, ts_ns: int, maker: bool) -> float:
     """Return the fee's fraction of a fill at an instant."""
     set_day(state, terms, ts_ns // DAY_NS)
@@ -130,7 +130,7 @@ def rate_at(state: State, terms: Terms, ts_ns: int, maker: bool) -> float:
     return float(counters.maker if maker else counters.taker)
 
 
-@compiled
+@lean
 def to_flat(state: State, terms: Terms, symbol: int, side: int, rate: float) -> int:
     """Return how many units of an order of that side close what is held; 0 on the same side."""
     held = state.positions[symbol].quantity
@@ -141,7 +141,7 @@ def to_flat(state: State, terms: Terms, symbol: int, side: int, rate: float) -> 
     return int(abs(held))
 
 
-@compiled
+@lean
 def book(
     state: State,
     terms: Terms,
@@ -162,7 +162,7 @@ def book(
     return _book_one(state, terms, order, side, quantity, price, maker, ts_ns, rate)
 
 
-@compiled
+@lean
 def _book_one(
     state: State,
     terms: Terms,
@@ -209,7 +209,7 @@ def _book_one(
     return moved
 
 
-@compiled
+@lean
 def _move(state: State, symbol: int, side: int, moved: int, paid: int) -> int:
     """Move a position by units for which cash was paid (got, of a sell); return what it realised.
 

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from tradelake.execution.account import grossed_up, price_of, taker_rate, units_of
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.execution.layout import (
     CASH_UNITS,
     NONE,
@@ -28,7 +28,7 @@ MOST_TARGET: Final = 1_000.0
 """Times the equity: what is beyond is no honest target."""
 
 
-@compiled
+@lean
 def arrive(state: State, terms: Terms, until_ns: int) -> None:
     """Handle everything that reaches the venue up to an instant, in order (T4)."""
     counters = state.counters[0]
@@ -44,7 +44,7 @@ def arrive(state: State, terms: Terms, until_ns: int) -> None:
             _arrive_one(state, terms, chosen, at)
 
 
-@compiled
+@lean
 def _first(state: State) -> tuple[int, int, bool]:
     """Return instant and row of what arrives first, and whether it is a cancel."""
     counters = state.counters[0]
@@ -65,7 +65,7 @@ def _first(state: State) -> tuple[int, int, bool]:
     return at, chosen, is_cancel
 
 
-@compiled
+@lean
 def _unsend(state: State, order: int) -> None:
     counters = state.counters[0]
     for place in range(counters.sent):
@@ -75,7 +75,7 @@ def _unsend(state: State, order: int) -> None:
             return
 
 
-@compiled
+@lean
 def _cancel(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     if state.orders[order].status == Status.SENT:
         _unsend(state, order)
@@ -83,7 +83,7 @@ def _cancel(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     end(state, terms, order, Status.CANCELLED.value, Reason.BY_STRATEGY.value, ts_ns)
 
 
-@compiled
+@lean
 def _end_unborn_exits(state: State, terms: Terms, entry: int, ts_ns: int) -> None:
     """End the exits that came with an entry that will not work; they follow it in the table."""
     order = entry + 1
@@ -93,7 +93,7 @@ def _end_unborn_exits(state: State, terms: Terms, entry: int, ts_ns: int) -> Non
         order += 1
 
 
-@compiled
+@lean
 def _arrive_one(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     row = state.orders[order]
     taker_rate(state, terms, ts_ns)
@@ -120,7 +120,7 @@ def _arrive_one(state: State, terms: Terms, order: int, ts_ns: int) -> None:
             state.counters[0].live += 1
 
 
-@compiled
+@lean
 def _join(state: State, terms: Terms, order: int) -> None:
     """Let an order work: behind all others, its promise made, its water mark set."""
     row, counters = state.orders[order], state.counters[0]
@@ -134,24 +134,24 @@ def _join(state: State, terms: Terms, order: int) -> None:
     promise(state, terms, order)
 
 
-@compiled
+@lean
 def has_limit(kind: int) -> bool:
     """Return whether an order of the type has a limit."""
     return bool(kind == OrderType.LIMIT or kind == OrderType.STOP_LIMIT)
 
 
-@compiled
+@lean
 def has_stop(kind: int) -> bool:
     """Return whether an order of the type is given a stop."""
     return bool(kind == OrderType.STOP or kind == OrderType.STOP_LIMIT)
 
 
-@compiled
+@lean
 def _is_bad(number: float) -> bool:
     return bool(not np.isfinite(number) or number <= 0.0)
 
 
-@compiled
+@lean
 def _is_off(price: float, tick: float) -> bool:
     if tick <= 0.0:
         return False
@@ -159,7 +159,7 @@ def _is_off(price: float, tick: float) -> bool:
     return bool(abs(ratio - np.rint(ratio)) > 1e-6 + 1e-15 * ratio)
 
 
-@compiled
+@lean
 def _check_terms(state: State, terms: Terms, order: int) -> int:
     """Return why prices or type are refused, or 0: all that is asked of exits (O2)."""
     row = state.orders[order]
@@ -189,7 +189,7 @@ def _check_terms(state: State, terms: Terms, order: int) -> int:
     return Reason.NONE.value if offered else Reason.UNSUPPORTED.value
 
 
-@compiled
+@lean
 def _check_amount(state: State, order: int) -> int:
     row = state.orders[order]
     if row.sizing == Sizing.CLOSE or (row.parent != NONE and row.quantity > 0):
@@ -205,7 +205,7 @@ def _check_amount(state: State, order: int) -> int:
     return Reason.NONE.value
 
 
-@compiled
+@lean
 def check(state: State, terms: Terms, order: int) -> int:
     """Return why the venue refuses an order, or 0, in the order of O2; sets its quantity."""
     row = state.orders[order]
@@ -223,7 +223,7 @@ def check(state: State, terms: Terms, order: int) -> int:
     return reason
 
 
-@compiled
+@lean
 def _check_size(state: State, terms: Terms, order: int) -> int:
     """Return why a quantity or notional is too small or too large, or 0; sets the quantity."""
     row = state.orders[order]
@@ -249,7 +249,7 @@ def _check_size(state: State, terms: Terms, order: int) -> int:
     return Reason.NONE.value
 
 
-@compiled
+@lean
 def check_promises(state: State, terms: Terms, order: int, freed: int) -> int:
     """Return why holdings or cash do not suffice, or 0; ``freed`` is what a replace gives back."""
     row = state.orders[order]
@@ -276,7 +276,7 @@ def check_promises(state: State, terms: Terms, order: int, freed: int) -> int:
     return Reason.NONE.value
 
 
-@compiled
+@lean
 def _inherit(state: State, order: int) -> bool:
     """Fill in what a replace did not say; return whether it only makes the order smaller (O4)."""
     row = state.orders[order]
@@ -301,7 +301,7 @@ def _inherit(state: State, order: int) -> bool:
     return bool(keeps_place)
 
 
-@compiled
+@lean
 def _replace(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     """Let an order take another's place, or reject it and leave the other alone (O4)."""
     row = state.orders[order]
@@ -327,7 +327,7 @@ def _replace(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     _take_place(state, terms, order, replaced, smaller or waits, ts_ns)
 
 
-@compiled
+@lean
 def _take_place(
     state: State, terms: Terms, order: int, replaced: int, in_place: bool, ts_ns: int
 ) -> None:
@@ -360,7 +360,7 @@ def _take_place(
         _exits_behind(state, order)
 
 
-@compiled
+@lean
 def _exits_behind(state: State, entry: int) -> None:
     """Move the exits of an entry behind it, so that they take their turn after it."""
     counters = state.counters[0]

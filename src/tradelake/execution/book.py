@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tradelake.execution.account import units_of
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.market.arrays import FloatArray, IntArray
 
 LEVELS: Final = 4096
@@ -45,19 +45,19 @@ def new_books(symbols: int, levels: int = LEVELS) -> Books:
     )
 
 
-@compiled
+@lean
 def half_of(side: int) -> int:
     """Return the half of the book in which orders of a side (1 buys, -1 sells) rest."""
     return 0 if side > 0 else 1
 
 
-@compiled
+@lean
 def key_of(half: int, price: float) -> float:
     """Return what a price is sorted by, and back."""
     return price if half == 0 else -price
 
 
-@compiled
+@lean
 def find(books: Books, symbol: int, half: int, price: float) -> int:
     """Return the place of the first level with a key not below the price's."""
     keys, key = books.keys[symbol, half], key_of(half, price)
@@ -73,7 +73,7 @@ def find(books: Books, symbol: int, half: int, price: float) -> int:
     return first
 
 
-@compiled
+@lean
 def is_level(books: Books, symbol: int, half: int, place: int, price: float) -> bool:
     """Return whether there is a level of that price at a place."""
     return bool(
@@ -82,7 +82,7 @@ def is_level(books: Books, symbol: int, half: int, place: int, price: float) -> 
     )
 
 
-@compiled
+@lean
 def size_at(books: Books, symbol: int, half: int, price: float) -> float:
     """Return what is displayed at a price, base units; 0 where there is no level."""
     place = find(books, symbol, half, price)
@@ -91,7 +91,7 @@ def size_at(books: Books, symbol: int, half: int, price: float) -> float:
     return 0.0
 
 
-@compiled
+@lean
 def best(books: Books, symbol: int, half: int) -> float:
     """Return the best price of a half, NaN where it is empty."""
     count = books.counts[symbol, half]
@@ -100,27 +100,27 @@ def best(books: Books, symbol: int, half: int) -> float:
     return key_of(half, books.keys[symbol, half, count - 1])
 
 
-@compiled
+@lean
 def best_size(books: Books, symbol: int, half: int) -> float:
     """Return what is displayed at the best price, base units; 0 where the half is empty."""
     count = books.counts[symbol, half]
     return float(books.sizes[symbol, half, count - 1]) if count > 0 else 0.0
 
 
-@compiled
+@lean
 def is_crossed(books: Books, symbol: int) -> bool:
     """Return whether the best bid is at or above the best ask."""
     return bool(best(books, symbol, 0) >= best(books, symbol, 1))
 
 
-@compiled
+@lean
 def reset(books: Books, symbol: int) -> None:
     """Empty a symbol's book."""
     books.counts[symbol, 0] = 0
     books.counts[symbol, 1] = 0
 
 
-@compiled
+@lean
 def _move(books: Books, symbol: int, half: int, first: int, last: int, by: int) -> None:
     """Move levels ``first`` to ``last - 1`` by one place up or down."""
     keys, sizes = books.keys[symbol, half], books.sizes[symbol, half]
@@ -131,7 +131,7 @@ def _move(books: Books, symbol: int, half: int, first: int, last: int, by: int) 
         traded[place + by], taken[place + by] = traded[place], taken[place]
 
 
-@compiled
+@lean
 def set_level(
     books: Books, symbol: int, half: int, price: float, size: float, keeps_taken: bool
 ) -> float:
@@ -156,7 +156,7 @@ def set_level(
     return 0.0
 
 
-@compiled
+@lean
 def _insert(books: Books, symbol: int, half: int, place: int, price: float, size: float) -> None:
     """Put a new level in; a full half lets its worst level go."""
     count = books.counts[symbol, half]
@@ -175,7 +175,7 @@ def _insert(books: Books, symbol: int, half: int, place: int, price: float, size
     books.taken[symbol, half, place] = 0.0
 
 
-@compiled
+@lean
 def add_traded(books: Books, symbol: int, half: int, price: float, size: float) -> None:
     """Remember that a size traded at a level, where there is one."""
     place = find(books, symbol, half, price)
@@ -183,14 +183,14 @@ def add_traded(books: Books, symbol: int, half: int, price: float, size: float) 
         books.traded[symbol, half, place] += size
 
 
-@compiled
+@lean
 def room_at(books: Books, symbol: int, half: int, place: int, unit: float) -> int:
     """Return how many units of a level own orders have not taken yet."""
     left = books.sizes[symbol, half, place] - books.taken[symbol, half, place]
     return int(max(units_of(left, unit, 1), 0))
 
 
-@compiled
+@lean
 def walk(
     books: Books, symbol: int, half: int, unit: float, quantity: int, limit: float
 ) -> tuple[int, float]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tradelake.execution.account import equity_at, equity_now
 from tradelake.execution.arrivals import has_limit
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.execution.dated import catch_up, close_whole
 from tradelake.execution.filling import fill
 from tradelake.execution.layout import NONE, OrderType, Reason, Status, TimeInForce
@@ -24,7 +24,7 @@ WHOLE_MARKET = 4 * 10**18
 """Room where there is no participation cap."""
 
 
-@compiled
+@lean
 def has_room(state: State) -> bool:
     """Return whether any one input can be matched without growing the arrays."""
     counters = state.counters[0]
@@ -36,7 +36,7 @@ def has_room(state: State) -> bool:
     )
 
 
-@compiled
+@lean
 def is_quiet(state: State, bar: Record) -> bool:
     """Return whether a bar leaves everything but prices as it is."""
     counters, symbol = state.counters[0], state.symbols[bar.symbol]
@@ -48,7 +48,7 @@ def is_quiet(state: State, bar: Record) -> bool:
     )
 
 
-@compiled
+@lean
 def on_bar(state: State, terms: Terms, bars: Rows, event: int) -> None:
     """Match a bar against the orders that were at the venue at its open; mark at its close."""
     bar = bars[event]
@@ -79,7 +79,7 @@ def on_bar(state: State, terms: Terms, bars: Rows, event: int) -> None:
         draw_bands(state)
 
 
-@compiled
+@lean
 def _ruin(state: State, terms: Terms, bar: Record) -> None:
     """Close a short whose account is used up (B8)."""
     if state.positions[bar.symbol].quantity >= 0:
@@ -93,7 +93,7 @@ def _ruin(state: State, terms: Terms, bar: Record) -> None:
         leave_impact(state, terms, bar.symbol, side, closed, bar.open_ns)
 
 
-@compiled
+@lean
 def _takes_part(state: State, order: int, bar: Record) -> bool:
     """Return whether an order was at the venue at the bar's open and has something to fill."""
     row = state.orders[order]
@@ -105,13 +105,13 @@ def _takes_part(state: State, order: int, bar: Record) -> bool:
     )
 
 
-@compiled
+@lean
 def _reached(side: int, price: float, level: float) -> bool:
     """Return whether a price is at or beyond a level on the side where a stop triggers."""
     return bool(price >= level if side > 0 else price <= level)
 
 
-@compiled
+@lean
 def _fill_in(
     state: State,
     terms: Terms,
@@ -127,7 +127,7 @@ def _fill_in(
     symbol.room -= fill(state, terms, order, reference, symbol.room, maker, inside, ts_ns)
 
 
-@compiled
+@lean
 def _drop_rest(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     """Cancel what an ioc order left at its first opportunity."""
     row = state.orders[order]
@@ -138,7 +138,7 @@ def _drop_rest(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     end(state, terms, order, Status.CANCELLED.value, Reason.IOC_REST.value, ts_ns)
 
 
-@compiled
+@lean
 def _at_open(state: State, terms: Terms, bar: Record) -> None:
     """Fill what the open has reached, in order of arrival (B2)."""
     for place in range(state.counters[0].live):
@@ -158,7 +158,7 @@ def _at_open(state: State, terms: Terms, bar: Record) -> None:
         _drop_rest(state, terms, order, bar.open_ns)
 
 
-@compiled
+@lean
 def _stop_inside(state: State, terms: Terms, order: int, bar: Record, level: float) -> None:
     """Trigger a stop that the bar reached and fill it at a level (B3)."""
     row = state.orders[order]
@@ -170,7 +170,7 @@ def _stop_inside(state: State, terms: Terms, order: int, bar: Record, level: flo
     _drop_rest(state, terms, order, bar.close_ns)
 
 
-@compiled
+@lean
 def _stops_inside(state: State, terms: Terms, bar: Record) -> None:
     for place in range(state.counters[0].live):
         order = state.live[place]
@@ -185,7 +185,7 @@ def _stops_inside(state: State, terms: Terms, bar: Record) -> None:
                 _exits_at_once(state, terms, order, bar, row.limit if limited else row.stop)
 
 
-@compiled
+@lean
 def _limits_inside(state: State, terms: Terms, bar: Record) -> None:
     for place in range(state.counters[0].live):
         order = state.live[place]
@@ -203,7 +203,7 @@ def _limits_inside(state: State, terms: Terms, bar: Record) -> None:
                 _exits_at_once(state, terms, order, bar, row.limit)
 
 
-@compiled
+@lean
 def _exits_at_once(state: State, terms: Terms, entry: int, bar: Record, reference: float) -> None:
     """Check the stop of an entry that filled inside at a reference price (B4)."""
     for place in range(state.counters[0].live):
@@ -218,7 +218,7 @@ def _exits_at_once(state: State, terms: Terms, entry: int, bar: Record, referenc
             _stop_inside(state, terms, order, bar, level)
 
 
-@compiled
+@lean
 def _trail(state: State, bar: Record) -> None:
     """Move the water marks after the bar was matched (O5)."""
     for place in range(state.counters[0].live):
@@ -231,7 +231,7 @@ def _trail(state: State, bar: Record) -> None:
         row.stop = trailed(row.side, row.water, row.trail)
 
 
-@compiled
+@lean
 def draw_bands(state: State) -> None:
     """Draw for each symbol the band inside which no order fills."""
     for number in range(state.symbols.shape[0]):
@@ -262,7 +262,7 @@ def draw_bands(state: State) -> None:
     state.counters[0].stale = 0
 
 
-@compiled
+@lean
 def advance(
     state: State, terms: Terms, bars: Rows, first: int, last: int, equity: FloatArray, stops: bool
 ) -> int:
@@ -293,7 +293,7 @@ def advance(
     return last
 
 
-@compiled
+@lean
 def next_change(state: State, bars: Rows, first: int, last: int) -> int:
     """Return the first bar that may change something, or ``last``; nothing is touched."""
     if state.counters[0].stale:

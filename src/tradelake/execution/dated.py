@@ -6,14 +6,14 @@ import numpy as np
 
 from tradelake.execution.account import book, grossed_up, taker_rate
 from tradelake.execution.arrivals import arrive
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.execution.layout import NONE, Reason, Side, Sizing, Status
 from tradelake.execution.orders import compact, end, new_order
 from tradelake.execution.state import NEVER, State
 from tradelake.execution.terms import Terms, Trading
 
 
-@compiled
+@lean
 def catch_up(state: State, terms: Terms, until_ns: int) -> None:
     """Bring the venue to an instant: what changes by date and what arrives, in order."""
     counters = state.counters[0]
@@ -27,7 +27,7 @@ def catch_up(state: State, terms: Terms, until_ns: int) -> None:
         compact(state)
 
 
-@compiled
+@lean
 def _change(state: State, terms: Terms, at: int) -> None:
     """Put in force the rows of all symbols that begin at an instant; find the next instant."""
     next_ns = NEVER
@@ -42,7 +42,7 @@ def _change(state: State, terms: Terms, at: int) -> None:
     state.counters[0].stale = 1
 
 
-@compiled
+@lean
 def _put_in_force(state: State, terms: Terms, number: int, at: int) -> None:
     symbol = state.symbols[number]
     row = state.instruments[symbol.row]
@@ -62,7 +62,7 @@ def _put_in_force(state: State, terms: Terms, number: int, at: int) -> None:
         _cancel_all(state, terms, number, Reason.HALTED.value, at)
 
 
-@compiled
+@lean
 def _cancel_all(state: State, terms: Terms, number: int, reason: int, at: int) -> None:
     for place in range(state.counters[0].live):
         order = state.live[place]
@@ -71,7 +71,7 @@ def _cancel_all(state: State, terms: Terms, number: int, reason: int, at: int) -
             end(state, terms, order, Status.CANCELLED.value, reason, at)
 
 
-@compiled
+@lean
 def _rename(state: State, number: int, to: int) -> None:
     """Carry position and working orders over to the new name (I2)."""
     old, new = state.positions[number], state.positions[to]
@@ -83,12 +83,12 @@ def _rename(state: State, number: int, to: int) -> None:
     old.quantity, old.cost, old.promised = 0, 0, 0
     for place in range(state.counters[0].live):
         row = state.orders[state.live[place]]
-        if row.symbol == number:
+        if row.symbol == number and row.status < Status.FILLED:
             row.symbol = to
     state.counters[0].changes += 1
 
 
-@compiled
+@lean
 def _close_delisted(state: State, terms: Terms, number: int, at: int) -> None:
     """Close what is held at the last price, minus fee and haircut (I2)."""
     position = state.positions[number]
@@ -103,7 +103,7 @@ def _close_delisted(state: State, terms: Terms, number: int, at: int) -> None:
     state.counters[0].event = event
 
 
-@compiled
+@lean
 def close_whole(state: State, terms: Terms, number: int, price: float, reason: int, at: int) -> int:
     """Close a position at a price in an order of the venue's own; return the units ordered."""
     held = state.positions[number].quantity

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.execution.terms import Draw
 from tradelake.market.arrays import IntArray
 
@@ -31,7 +31,7 @@ _11: Final = np.uint64(11)
 _TO_UNIT: Final = 2.0**-53
 
 
-@compiled
+@lean
 def mix(number: np.uint64) -> np.uint64:
     """One round of splitmix64 (Steele, Lea, Flood 2014)."""
     z = number + _STEP
@@ -40,14 +40,14 @@ def mix(number: np.uint64) -> np.uint64:
     return z ^ (z >> _31)
 
 
-@compiled
+@lean
 def uniform(seed: int, order: int, which: int) -> float:
     """Return a draw in [0, 1) that depends on the three numbers alone."""
     bits = mix(mix(mix(np.uint64(seed)) ^ np.uint64(order)) ^ np.uint64(which))
     return np.float64(bits >> _11) * _TO_UNIT
 
 
-@compiled
+@lean
 def latency(rows: IntArray, leg: int, seed: int, order: int, which: int) -> int:
     """Return whole ns of one of the three legs (rows of ``rows``: kind, constant, scale)."""
     constant = int(rows[leg, 1])

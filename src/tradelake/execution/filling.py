@@ -20,7 +20,7 @@ from tradelake.execution.account import (
     value_of,
 )
 from tradelake.execution.arrivals import MOST_UNITS, has_limit
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.execution.draws import PARTIAL, uniform
 from tradelake.execution.layout import CASH_UNITS, Reason, Side, Sizing, Status
 from tradelake.execution.orders import after_fill, end, own_promise
@@ -29,14 +29,14 @@ from tradelake.execution.state import State
 from tradelake.execution.terms import Terms
 
 
-@compiled
+@lean
 def own_limit(state: State, order: int) -> float:
     """Return the price an order does not go beyond, NaN where there is none."""
     row = state.orders[order]
     return float(row.limit) if has_limit(row.type) else np.nan
 
 
-@compiled
+@lean
 def price_for(
     state: State,
     terms: Terms,
@@ -54,7 +54,7 @@ def price_for(
     return taken_price(state, terms, row.symbol, row.side, quantity, reference, limit, ts_ns)
 
 
-@compiled
+@lean
 def size(state: State, terms: Terms, order: int, reference: float, maker: bool, ts_ns: int) -> bool:
     """Give quantity and side to what is not a quantity (O1); False where that ended the order."""
     row = state.orders[order]
@@ -86,7 +86,7 @@ def size(state: State, terms: Terms, order: int, reference: float, maker: bool, 
     return True
 
 
-@compiled
+@lean
 def _size_target(
     state: State,
     terms: Terms,
@@ -134,7 +134,7 @@ def _size_target(
     return Reason.NONE.value
 
 
-@compiled
+@lean
 def _change_in_units(
     state: State,
     terms: Terms,
@@ -164,7 +164,7 @@ def _change_in_units(
     return affordable(budget, unit, price, increment, quote_rate)
 
 
-@compiled
+@lean
 def _cut_by_chance(state: State, terms: Terms, order: int, quantity: int) -> int:
     """Return the quantity, or a fraction of it as often as the venue cuts fills (C3)."""
     row = state.orders[order]
@@ -176,7 +176,7 @@ def _cut_by_chance(state: State, terms: Terms, order: int, quantity: int) -> int
     return cut if cut > 0 else quantity
 
 
-@compiled
+@lean
 def _sufficient(
     state: State, terms: Terms, order: int, rest: int, price: float, rate: float
 ) -> int:
@@ -203,7 +203,7 @@ def _sufficient(
     return closing + affordable(free, position.unit, price, increment, quote_rate)
 
 
-@compiled
+@lean
 def fill(
     state: State,
     terms: Terms,

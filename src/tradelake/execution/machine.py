@@ -33,18 +33,36 @@ class Machine:
     Notes
     -----
     Nothing here decides or waits: time is what :meth:`advance` is given, orders are sent at the
-    instant they say. Reading rows costs no compiled call.
+    instant they say. Reading rows costs no compiled call. ``state_at``, ``terms_at`` and
+    ``loaded_at`` are what compiled functions are given of it (:mod:`tradelake.execution.handles`).
     """
 
     def __init__(self, symbols: Sequence[str], instruments: Rows, terms: Terms, cash: int) -> None:
-        from tradelake.execution import core, dated, orders  # compiled: loaded by those who run
+        from tradelake.execution import calls, views  # compiled: loaded by those who run
+        from tradelake.execution.handles import Header
 
-        self._core, self._orders, self._dated = core, orders, dated
+        self._calls = calls
         self.symbols: Mapping[str, int] = {name: number for number, name in enumerate(symbols)}
         self.terms = plain(terms)
-        self.state: State = new_state(instruments, int(cash))
+        self._state = new_state(instruments, int(cash))
         self.bars: Rows = np.empty(0, BAR)
         self.equity: FloatArray = _NO_EQUITY
+        self._headers = (
+            Header(views.STATE, self._state),
+            Header(views.TERMS, self.terms),
+            Header(views.LOADED, self),
+        )
+        self.state_at, self.terms_at, self.loaded_at = (each.address for each in self._headers)
+
+    @property
+    def state(self) -> State:
+        """Account, orders and fills, and where the venue is."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        self._headers[0].hold(state)
 
     def load(self, bars: Rows, *, marked: bool = True) -> None:
         """Take the bars that :meth:`advance` and :meth:`next_change` count.
@@ -58,6 +76,7 @@ class Machine:
         """
         self.bars = bars
         self.equity = np.full(len(bars), np.nan) if marked else _NO_EQUITY
+        self._headers[2].hold(self)
 
     @property
     def orders(self) -> Rows:
@@ -101,9 +120,9 @@ class Machine:
             Quote units behind the water mark; a fraction where negative.
         """
         self._make_room()
-        return self._orders.send(
-            self.state,
-            self.terms,
+        return self._calls.send(
+            self.state_at,
+            self.terms_at,
             now_ns,
             self.symbols.get(symbol, NONE),
             int(side),
@@ -139,9 +158,9 @@ class Machine:
         leaves one out.
         """
         self._make_room()
-        return self._orders.send_bracket(
-            self.state,
-            self.terms,
+        return self._calls.send_bracket(
+            self.state_at,
+            self.terms_at,
             now_ns,
             self.symbols.get(symbol, NONE),
             int(side),
@@ -159,7 +178,7 @@ class Machine:
 
     def cancel(self, order: int, *, now_ns: int) -> bool:
         """Send a cancel; False where the order has ended or has one on its way."""
-        return self._orders.send_cancel(self.state, self.terms, now_ns, order)
+        return self._calls.send_cancel(self.state_at, self.terms_at, now_ns, order)
 
     def replace(
         self,
@@ -176,9 +195,9 @@ class Machine:
         ``amount`` is the quantity that shall be left to fill, base units.
         """
         self._make_room()
-        return self._orders.send_replace(
-            self.state,
-            self.terms,
+        return self._calls.send_replace(
+            self.state_at,
+            self.terms_at,
             now_ns,
             int(order),
             float(amount),
@@ -192,7 +211,7 @@ class Machine:
 
         Until then nothing fills, arrives or changes by date: only prices move. Nothing is touched.
         """
-        return self._core.next_change(self.state, self.bars, first, last)
+        return self._calls.next_change(self.state_at, self.loaded_at, first, last)
 
     def advance(self, first: int, last: int, *, stops: bool = True) -> int:
         """Match bars from ``first`` on and return the next one that was not.
@@ -201,8 +220,8 @@ class Machine:
         reject, an end), or at ``last``. ``stops`` False goes on to ``last``.
         """
         while True:
-            reached = self._core.advance(
-                self.state, self.terms, self.bars, first, last, self.equity, stops
+            reached = self._calls.advance(
+                self.state_at, self.terms_at, self.loaded_at, first, last, stops
             )
             if reached >= 0:
                 return reached
@@ -211,9 +230,9 @@ class Machine:
 
     def finish(self, until_ns: int) -> None:
         """Handle what arrives, and what changes by date, up to an instant after the last input."""
-        while not self._core.has_room(self.state):
+        while not self._calls.has_room(self.state_at):
             self._grow()
-        self._dated.catch_up(self.state, self.terms, until_ns)
+        self._calls.catch_up(self.state_at, self.terms_at, until_ns)
 
     def working(self) -> Rows:
         """Return the orders that have not ended."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 from tradelake.execution.account import price_of
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.execution.draws import CANCEL, ENTRY, latency
 from tradelake.execution.layout import CASH_UNITS, NONE, OrderType, Reason, Side, Sizing, Status
 from tradelake.execution.state import State
 from tradelake.execution.terms import Terms
 
 
-@compiled
+@lean
 def new_order(state: State, now_ns: int, symbol: int, side: int) -> int:
     """Write the row of a market order that is nowhere yet, and return it; there must be room."""
     counters = state.counters[0]
@@ -32,7 +32,7 @@ def new_order(state: State, now_ns: int, symbol: int, side: int) -> int:
     return int(order)
 
 
-@compiled
+@lean
 def send(
     state: State,
     terms: Terms,
@@ -60,7 +60,7 @@ def send(
     return order
 
 
-@compiled
+@lean
 def send_exit(state: State, entry: int, kind: int, limit: float, stop: float, trail: float) -> int:
     """Send an exit along with the entry that was sent last; the stop comes before the target."""
     row = state.orders[entry]
@@ -71,7 +71,7 @@ def send_exit(state: State, entry: int, kind: int, limit: float, stop: float, tr
     return order
 
 
-@compiled
+@lean
 def send_bracket(
     state: State,
     terms: Terms,
@@ -101,7 +101,7 @@ def send_bracket(
     return entry
 
 
-@compiled
+@lean
 def send_replace(
     state: State,
     terms: Terms,
@@ -132,7 +132,7 @@ def send_replace(
     return order
 
 
-@compiled
+@lean
 def send_cancel(state: State, terms: Terms, now_ns: int, order: int) -> bool:
     """Send a cancel; False where the order has ended or a cancel is on its way already."""
     row = state.orders[order]
@@ -143,13 +143,13 @@ def send_cancel(state: State, terms: Terms, now_ns: int, order: int) -> bool:
     return True
 
 
-@compiled
+@lean
 def is_working(status: int, quantity: int) -> bool:
     """Return whether an order can still fill: also an exit fed inside the bar at work (B4)."""
     return bool(status == Status.WORKING or (status == Status.WAITING and quantity > 0))
 
 
-@compiled
+@lean
 def _holds_promise(state: State, order: int) -> bool:
     """Return whether an exit is the one of its group that promises for all (O2)."""
     group = state.orders[order].group
@@ -161,7 +161,7 @@ def _holds_promise(state: State, order: int) -> bool:
     return False
 
 
-@compiled
+@lean
 def wanted_promise(state: State, terms: Terms, order: int) -> int:
     """Return what an order promises now: cash units of a buy, units of a sell (O2)."""
     row = state.orders[order]
@@ -183,7 +183,7 @@ def wanted_promise(state: State, terms: Terms, order: int) -> int:
     return budget + int(np.rint(budget * rate))
 
 
-@compiled
+@lean
 def promise(state: State, terms: Terms, order: int) -> None:
     """Bring what is promised up to date after an order, or its group, has changed."""
     row = state.orders[order]
@@ -195,7 +195,7 @@ def promise(state: State, terms: Terms, order: int) -> None:
         state.account[0].promised += change
 
 
-@compiled
+@lean
 def promise_group(state: State, terms: Terms, group: int) -> None:
     """Bring the promises of all exits of an entry up to date."""
     for place in range(state.counters[0].live):
@@ -204,7 +204,7 @@ def promise_group(state: State, terms: Terms, group: int) -> None:
             promise(state, terms, other)
 
 
-@compiled
+@lean
 def own_promise(state: State, order: int) -> int:
     """Return what the order and the exits of its group have promised together."""
     row = state.orders[order]
@@ -218,7 +218,7 @@ def own_promise(state: State, order: int) -> int:
     return total
 
 
-@compiled
+@lean
 def end(state: State, terms: Terms, order: int, status: int, reason: int, ts_ns: int) -> None:
     """End an order and, with it, what depends on it (O3). It leaves ``live`` in :func:`compact`."""
     _end_one(state, terms, order, status, reason, ts_ns)
@@ -234,7 +234,7 @@ def end(state: State, terms: Terms, order: int, status: int, reason: int, ts_ns:
             _entry_ended(state, terms, other, row.filled, ts_ns)
 
 
-@compiled
+@lean
 def _entry_ended(state: State, terms: Terms, order: int, fed: int, ts_ns: int) -> None:
     """End an exit that has nothing left to fill when its entry ends."""
     row = state.orders[order]
@@ -246,7 +246,7 @@ def _entry_ended(state: State, terms: Terms, order: int, fed: int, ts_ns: int) -
         _end_one(state, terms, order, status, 0 if filled else Reason.OCO.value, ts_ns)
 
 
-@compiled
+@lean
 def _end_one(state: State, terms: Terms, order: int, status: int, reason: int, ts_ns: int) -> None:
     row = state.orders[order]
     row.status, row.ended_ns = status, ts_ns
@@ -259,7 +259,7 @@ def _end_one(state: State, terms: Terms, order: int, status: int, reason: int, t
     state.counters[0].stale = 1
 
 
-@compiled
+@lean
 def compact(state: State) -> None:
     """Take what has ended out of ``live``; exits that were fed inside a bar work from now on."""
     counters, kept = state.counters[0], 0
@@ -276,7 +276,7 @@ def compact(state: State) -> None:
     counters.live = kept
 
 
-@compiled
+@lean
 def after_fill(
     state: State,
     terms: Terms,
@@ -306,7 +306,7 @@ def after_fill(
         end(state, terms, order, Status.FILLED.value, row.reason, ts_ns)
 
 
-@compiled
+@lean
 def _feed(state: State, order: int, moved: int, reference: float, inside: bool) -> None:
     """Give an exit what its entry has filled; inside a bar it goes on waiting until its end."""
     row = state.orders[order]
@@ -318,7 +318,7 @@ def _feed(state: State, order: int, moved: int, reference: float, inside: bool) 
         row.stop = trailed(row.side, row.water, row.trail)
 
 
-@compiled
+@lean
 def trailed(side: int, water: float, trail: float) -> float:
     """Return the stop that belongs to a water mark (O5)."""
     if trail < 0.0:

@@ -5,7 +5,7 @@ Each is safe at any time: what there is no room for is not sent, and ``NONE`` co
 
 from __future__ import annotations
 
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.execution.layout import NONE, OrderType, Status
 from tradelake.execution.orders import send, send_bracket, send_cancel
 from tradelake.execution.state import State
@@ -14,13 +14,13 @@ from tradelake.execution.terms import Terms
 NAN = float("nan")
 
 
-@compiled
+@lean
 def has_space(state: State) -> bool:
     """Return whether three orders can be sent."""
     return bool(state.counters[0].orders + 3 <= state.orders.shape[0])
 
 
-@compiled
+@lean
 def place_market(
     state: State, terms: Terms, now_ns: int, symbol: int, side: int, amount: float
 ) -> int:
@@ -31,7 +31,7 @@ def place_market(
     return send(state, terms, now_ns, symbol, side, kind, 0, 0, amount, NAN, NAN, NAN)
 
 
-@compiled
+@lean
 def place_limit(
     state: State, terms: Terms, now_ns: int, symbol: int, side: int, amount: float, limit: float
 ) -> int:
@@ -42,7 +42,7 @@ def place_limit(
     return send(state, terms, now_ns, symbol, side, kind, 0, 0, amount, limit, NAN, NAN)
 
 
-@compiled
+@lean
 def place_bracket(
     state: State,
     terms: Terms,
@@ -77,7 +77,7 @@ def place_bracket(
     )
 
 
-@compiled
+@lean
 def cancel(state: State, terms: Terms, now_ns: int, order: int) -> bool:
     """Send a cancel; False where there is no such order, it has ended, or one is on its way."""
     if not 0 <= order < state.counters[0].orders:
@@ -85,7 +85,7 @@ def cancel(state: State, terms: Terms, now_ns: int, order: int) -> bool:
     return send_cancel(state, terms, now_ns, order)
 
 
-@compiled
+@lean
 def is_alive(state: State, order: int) -> bool:
     """Return whether there is such an order and it has not ended."""
     if not 0 <= order < state.counters[0].orders:
@@ -93,7 +93,7 @@ def is_alive(state: State, order: int) -> bool:
     return bool(state.orders[order].status < Status.FILLED)
 
 
-@compiled
+@lean
 def held(state: State, symbol: int) -> float:
     """Return the position in base units, signed."""
     position = state.positions[symbol]

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.execution.layout import NONE
 from tradelake.execution.state import Rows, State
 from tradelake.execution.terms import Impact, Slippage, Terms
@@ -15,7 +15,7 @@ LEAST_LEFT: Final = 0.01
 """Of a price, whatever costs and impact are (B5)."""
 
 
-@compiled
+@lean
 def take_window(state: State, terms: Terms, bars: Rows, event: int) -> None:
     """Take volatility and mean volume of the newest bars before this one (C2)."""
     symbol = state.symbols[bars[event].symbol]
@@ -40,7 +40,7 @@ def take_window(state: State, terms: Terms, bars: Rows, event: int) -> None:
     symbol.volatility = np.sqrt(squares / returns) if returns else 0.0
 
 
-@compiled
+@lean
 def permanent_at(state: State, terms: Terms, number: int, ts_ns: int) -> float:
     """Return the permanent impact that is left at an instant, a fraction (C2)."""
     symbol = state.symbols[number]
@@ -50,7 +50,7 @@ def permanent_at(state: State, terms: Terms, number: int, ts_ns: int) -> float:
     return float(level * 0.5 ** ((ts_ns - symbol.permanent_ns) / terms.impact_half_life_ns))
 
 
-@compiled
+@lean
 def leave_impact(
     state: State, terms: Terms, number: int, side: int, quantity: int, ts_ns: int
 ) -> None:
@@ -64,7 +64,7 @@ def leave_impact(
     symbol.permanent_ns = ts_ns
 
 
-@compiled
+@lean
 def _slippage(state: State, terms: Terms, number: int, quantity: int) -> float:
     if terms.slippage_kind != Slippage.VOLUME_SHARE:
         return terms.slippage
@@ -77,7 +77,7 @@ def _slippage(state: State, terms: Terms, number: int, quantity: int) -> float:
     return terms.slippage * (share * share)
 
 
-@compiled
+@lean
 def _impact(state: State, terms: Terms, number: int, quantity: int) -> float:
     symbol = state.symbols[number]
     if terms.impact_kind == Impact.NONE or not symbol.volume > 0.0:
@@ -88,7 +88,7 @@ def _impact(state: State, terms: Terms, number: int, quantity: int) -> float:
     return float(terms.impact * share**terms.impact_power)
 
 
-@compiled
+@lean
 def taken_price(
     state: State,
     terms: Terms,

@@ -9,7 +9,7 @@ import numpy as np
 from tradelake.execution.account import equity_at, units_of
 from tradelake.execution.arrivals import has_limit
 from tradelake.execution.book import half_of, is_crossed, key_of, room_at
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.execution.filling import fill
 from tradelake.execution.layout import NONE, Reason, Side, Sizing, Status, TimeInForce
 from tradelake.execution.markets import Market
@@ -21,7 +21,7 @@ WHOLE_MARKET: Final = 4 * 10**18
 """Room where nothing limits it."""
 
 
-@compiled
+@lean
 def take_trades(state: State, terms: Terms, market: Market, number: int) -> None:
     """Take volatility and mean size of the newest trades before the input at work (C2)."""
     symbol, tape = state.symbols[number], market.tape
@@ -48,33 +48,33 @@ def take_trades(state: State, terms: Terms, market: Market, number: int) -> None
     symbol.volatility = np.sqrt(squares / returns) if returns else 0.0
 
 
-@compiled
+@lean
 def is_beyond(side: int, price: float, limit: float) -> bool:
     """Return whether a price is worse than a limit for an order of that side."""
     return bool(price > limit if side > 0 else price < limit)
 
 
-@compiled
+@lean
 def uses_book(terms: Terms, market: Market, number: int) -> bool:
     """Return whether takers of a symbol walk a book."""
     return bool(terms.rung >= Rung.BOOK and market.rows[number].booked)
 
 
-@compiled
+@lean
 def has_market(market: Market, number: int) -> bool:
     """Return whether there ever was a quote or a book."""
     row = market.rows[number]
     return bool(row.quoted or row.booked)
 
 
-@compiled
+@lean
 def shows_prices(market: Market, number: int) -> bool:
     """Return whether there is something to take from."""
     row = market.rows[number]
     return bool(row.quoted and not (row.booked and is_crossed(market.books, number)))
 
 
-@compiled
+@lean
 def choose_side(state: State, terms: Terms, order: int, bid: float, ask: float) -> bool:
     """Give a target or a close its side (Q1); False where there is nothing to do."""
     row = state.orders[order]
@@ -96,7 +96,7 @@ def choose_side(state: State, terms: Terms, order: int, bid: float, ask: float) 
     return bool(np.isnan(bid) or np.isnan(ask))
 
 
-@compiled
+@lean
 def take(
     state: State,
     terms: Terms,
@@ -130,7 +130,7 @@ def take(
         drop_rest(state, terms, order, ts_ns)
 
 
-@compiled
+@lean
 def _take_quote(
     state: State,
     terms: Terms,
@@ -160,7 +160,7 @@ def _take_quote(
         shown.bid_taken += done
 
 
-@compiled
+@lean
 def _walk_book(
     state: State, terms: Terms, market: Market, order: int, inside: bool, ts_ns: int
 ) -> None:
@@ -188,7 +188,7 @@ def _walk_book(
         place -= 1
 
 
-@compiled
+@lean
 def _make_from_book(
     state: State, terms: Terms, market: Market, order: int, inside: bool, ts_ns: int
 ) -> None:
@@ -211,7 +211,7 @@ def _make_from_book(
         done -= part
 
 
-@compiled
+@lean
 def take_trade(
     state: State, terms: Terms, market: Market, order: int, event: int, used: int
 ) -> int:
@@ -229,7 +229,7 @@ def take_trade(
     return done
 
 
-@compiled
+@lean
 def drop_rest(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     """Cancel what an ioc order left at its first opportunity."""
     row = state.orders[order]

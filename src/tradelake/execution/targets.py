@@ -14,9 +14,10 @@ import numpy as np
 
 from tradelake.errors import ConfigError
 from tradelake.execution.account import equity_at
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import compiled, lean
 from tradelake.execution.dated import close_whole
 from tradelake.execution.filling import fill
+from tradelake.execution.handles import Header
 from tradelake.execution.layout import (
     CASH_UNIT,
     CASH_UNITS,
@@ -34,6 +35,7 @@ from tradelake.execution.rules import Rules
 from tradelake.execution.state import Rows, State, new_state, plain
 from tradelake.execution.terms import INSTRUMENT, Impact, Rung, Slippage, Terms
 from tradelake.execution.units import unit_exponent, whole_steps
+from tradelake.execution.views import STATE, TERMS, state_at, terms_at
 from tradelake.market.arrays import FloatArray, IntArray
 
 WHOLE_MARKET = 4 * 10**18
@@ -44,7 +46,7 @@ _COLUMNS = {"quantity": 2, "entry_price": 3, "exit_price": 4, "pnl": 5, "fees": 
 _NO_TIMES = np.empty(0, np.int64)
 
 
-@compiled
+@lean
 def follow(state: State, terms: Terms, bar: int, open_ns: int, price: float, target: float) -> None:
     """Send a target order that is at the venue at a bar's open, and fill it there."""
     state.counters[0].event = bar
@@ -56,7 +58,7 @@ def follow(state: State, terms: Terms, bar: int, open_ns: int, price: float, tar
     fill(state, terms, order, price, WHOLE_MARKET, inside, inside, open_ns)
 
 
-@compiled
+@lean
 def close_ruined(state: State, terms: Terms, bar: int, open_ns: int, price: float) -> None:
     """Close a short whose account is used up at an open (B8)."""
     held = -state.positions[0].quantity
@@ -69,9 +71,9 @@ def close_ruined(state: State, terms: Terms, bar: int, open_ns: int, price: floa
 
 
 @compiled
-def run(
-    state: State,
-    terms: Terms,
+def _run(
+    state_address: int,
+    terms_address: int,
     open_: FloatArray,
     close: FloatArray,
     opens_ns: IntArray,
@@ -79,11 +81,7 @@ def run(
     equity: FloatArray,
     position: FloatArray,
 ) -> None:
-    """Follow targets bar by bar; write equity at the closes and base units held.
-
-    Shapes are those of :func:`simulate`; orders and fills must have room for four a change.
-    ``opens_ns`` may be empty: then every fill has the instant 0.
-    """
+    state, terms = state_at(state_address), terms_at(terms_address)
     last_target, first = 0.0, True
     cash, held = state.account[0].cash / CASH_UNITS, 0.0
     size = close.shape[0]
@@ -104,7 +102,35 @@ def run(
     state.positions[0].price = close[size - 1]
 
 
-@compiled
+def run(
+    state: State,
+    terms: Terms,
+    open_: FloatArray,
+    close: FloatArray,
+    opens_ns: IntArray,
+    targets: FloatArray,
+    equity: FloatArray,
+    position: FloatArray,
+) -> None:
+    """Follow targets bar by bar; write equity at the closes and base units held.
+
+    Shapes are those of :func:`simulate`; orders and fills must have room for four a change.
+    ``opens_ns`` may be empty: then every fill has the instant 0.
+    """
+    headers = Header(STATE, state), Header(TERMS, terms)
+    _run(
+        headers[0].address,
+        headers[1].address,
+        open_,
+        close,
+        opens_ns,
+        targets,
+        equity,
+        position,
+    )
+
+
+@lean
 def trips_of(fills: Rows, unit: float, last_bar: int, last_price: float, trips: FloatArray) -> int:
     """Write the round trips of one symbol's fills and return how many there are.
 

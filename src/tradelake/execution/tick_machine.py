@@ -38,11 +38,24 @@ class TickMachine(Machine):
         cash: int,
         levels: int = LEVELS,
     ) -> None:
-        from tradelake.execution import ticks  # compiled: loaded by those who run
+        from tradelake.execution import tick_calls, views  # compiled: loaded by those who run
+        from tradelake.execution.handles import Header
 
         super().__init__(symbols, instruments, terms._replace(half_spread=0.0), cash)
-        self._ticks, self._levels = ticks, levels
-        self.market: Market = new_market(len(symbols), np.empty(0, TICK), self.terms.rung, 1)
+        self._tick_calls, self._levels = tick_calls, levels
+        self._market = new_market(len(symbols), np.empty(0, TICK), self.terms.rung, 1)
+        self._market_header = Header(views.MARKETS, self._market)
+        self.market_at = self._market_header.address
+
+    @property
+    def market(self) -> Market:
+        """What the venue shows, and the tape."""
+        return self._market
+
+    @market.setter
+    def market(self, market: Market) -> None:
+        self._market = market
+        self._market_header.hold(market)
 
     def load(self, ticks: Rows, *, marked: bool = False) -> None:
         """Take the tape whose rows :meth:`advance` counts; nothing is displayed any more.
@@ -57,6 +70,7 @@ class TickMachine(Machine):
         market = new_market(len(self.symbols), ticks, self.terms.rung, self._levels)
         self.market = roomier(market, len(self.state.orders))
         self.equity = np.full(len(ticks), np.nan) if marked else _NO_EQUITY
+        self._headers[2].hold(self)
         self.state.counters["stale"] = 1
 
     def advance(self, first: int, last: int, *, stops: bool = True) -> int:
@@ -66,8 +80,14 @@ class TickMachine(Machine):
         ``last``. ``stops`` False goes on to ``last``.
         """
         while True:
-            reached = self._ticks.advance_ticks(
-                self.state, self.terms, self.market, first, last, self.equity, stops
+            reached = self._tick_calls.advance_ticks(
+                self.state_at,
+                self.terms_at,
+                self.market_at,
+                self.loaded_at,
+                first,
+                last,
+                stops,
             )
             if reached >= 0:
                 return int(reached)
@@ -76,9 +96,9 @@ class TickMachine(Machine):
 
     def finish(self, until_ns: int) -> None:
         """Handle what arrives, and what changes by date, up to an instant after the last tick."""
-        while not self._ticks.has_tick_room(self.state, self.terms, self.market):
+        while not self._tick_calls.has_tick_room(self.state_at, self.terms_at, self.market_at):
             self._grow()
-        self._ticks.arrivals(self.state, self.terms, self.market, until_ns)
+        self._tick_calls.arrivals(self.state_at, self.terms_at, self.market_at, until_ns)
 
     def crossed(self, symbol: str) -> int:
         """Return how many updates left a symbol's book crossed."""

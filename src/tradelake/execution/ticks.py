@@ -20,8 +20,7 @@ from tradelake.execution.book import (
     set_level,
     size_at,
 )
-from tradelake.execution.borrowed import borrowed_market, borrowed_state, borrowed_terms
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import lean
 from tradelake.execution.dated import catch_up
 from tradelake.execution.filling import fill
 from tradelake.execution.layout import NONE, OrderType, Sizing, Status
@@ -48,7 +47,7 @@ RESET = TickKind.RESET.value
 LEVEL = TickKind.LEVEL.value
 
 
-@compiled
+@lean
 def has_tick_room(state: State, terms: Terms, market: Market) -> bool:
     """Return whether any one input can be matched without growing the arrays."""
     counters = state.counters[0]
@@ -63,7 +62,7 @@ def has_tick_room(state: State, terms: Terms, market: Market) -> bool:
     )
 
 
-@compiled
+@lean
 def wants_more(state: State, order: int) -> bool:
     """Return whether an order works and is not full."""
     row = state.orders[order]
@@ -71,7 +70,7 @@ def wants_more(state: State, order: int) -> bool:
     return bool(row.status == Status.WORKING and (is_unsized or row.filled < row.quantity))
 
 
-@compiled
+@lean
 def _trigger_price(market: Market, number: int, side: int) -> float:
     """Return what stops of a side look at (Q3)."""
     shown = market.rows[number]
@@ -80,7 +79,7 @@ def _trigger_price(market: Market, number: int, side: int) -> float:
     return float(shown.ask if side > 0 else shown.bid)
 
 
-@compiled
+@lean
 def _is_triggered(state: State, market: Market, order: int) -> bool:
     """Trigger a stop that is reached; return whether an order may fill."""
     row = state.orders[order]
@@ -96,7 +95,7 @@ def _is_triggered(state: State, market: Market, order: int) -> bool:
     return True
 
 
-@compiled
+@lean
 def _join(state: State, terms: Terms, market: Market, order: int) -> None:
     """Let a limit rest behind what is displayed at its price (L2)."""
     row = state.orders[order]
@@ -107,7 +106,7 @@ def _join(state: State, terms: Terms, market: Market, order: int) -> None:
         row.ahead = size_at(market.books, row.symbol, half_of(row.side), row.limit)
 
 
-@compiled
+@lean
 def _serve(
     state: State, terms: Terms, market: Market, order: int, inside: bool, ts_ns: int
 ) -> None:
@@ -123,7 +122,7 @@ def _serve(
         _join(state, terms, market, order)
 
 
-@compiled
+@lean
 def _serve_all(state: State, terms: Terms, market: Market, number: int, ts_ns: int) -> None:
     """Give every order of a symbol its turn at the newest quote or book (Q1 to Q3)."""
     for place in range(state.counters[0].live):
@@ -132,7 +131,7 @@ def _serve_all(state: State, terms: Terms, market: Market, number: int, ts_ns: i
             _serve(state, terms, market, order, True, ts_ns)
 
 
-@compiled
+@lean
 def _trail(state: State, market: Market, number: int) -> None:
     """Move the water marks after the input was matched (O5)."""
     for place in range(state.counters[0].live):
@@ -148,7 +147,7 @@ def _trail(state: State, market: Market, number: int) -> None:
             state.counters[0].stale = 1
 
 
-@compiled
+@lean
 def _match_shown(state: State, terms: Terms, market: Market, number: int, event: int) -> None:
     """Match a symbol's orders against a quote or a book that was just told."""
     ts_ns = market.tape[event].ts_ns
@@ -161,7 +160,7 @@ def _match_shown(state: State, terms: Terms, market: Market, number: int, event:
         _trail(state, market, number)
 
 
-@compiled
+@lean
 def _fill_by_trade(
     state: State, terms: Terms, market: Market, order: int, event: int, used: int
 ) -> int:
@@ -185,7 +184,7 @@ def _fill_by_trade(
     return 0 if queued and through else done
 
 
-@compiled
+@lean
 def _match_trade(state: State, terms: Terms, market: Market, number: int, event: int) -> None:
     """Match a symbol's orders against a trade, in order of arrival (Q2, Q3)."""
     tick = market.tape[event]
@@ -210,7 +209,7 @@ def _match_trade(state: State, terms: Terms, market: Market, number: int, event:
     _trail(state, market, number)
 
 
-@compiled
+@lean
 def _adjust_queue(
     state: State,
     terms: Terms,
@@ -235,7 +234,7 @@ def _adjust_queue(
         row.ahead = min(row.ahead, size)
 
 
-@compiled
+@lean
 def _on_level(state: State, terms: Terms, market: Market, event: int) -> None:
     """Take down a level; when its update is whole, match (L1)."""
     tick = market.tape[event]
@@ -260,7 +259,7 @@ def _on_level(state: State, terms: Terms, market: Market, event: int) -> None:
     _told(state, terms, market, number, event)
 
 
-@compiled
+@lean
 def _told(state: State, terms: Terms, market: Market, number: int, event: int) -> None:
     """Mark at what is displayed now and match where it touches an order."""
     shown = market.rows[number]
@@ -279,7 +278,7 @@ def _told(state: State, terms: Terms, market: Market, number: int, event: int) -
         _match_shown(state, terms, market, number, event)
 
 
-@compiled
+@lean
 def _on_quote(state: State, terms: Terms, market: Market, event: int) -> None:
     tick = market.tape[event]
     shown = market.rows[tick.symbol]
@@ -294,7 +293,7 @@ def _on_quote(state: State, terms: Terms, market: Market, event: int) -> None:
     _told(state, terms, market, tick.symbol, event)
 
 
-@compiled
+@lean
 def _on_trade(state: State, terms: Terms, market: Market, event: int) -> None:
     tick = market.tape[event]
     number, price = tick.symbol, tick.price
@@ -315,7 +314,7 @@ def _on_trade(state: State, terms: Terms, market: Market, event: int) -> None:
     shown.last_trade = event
 
 
-@compiled
+@lean
 def arrivals(state: State, terms: Terms, market: Market, until_ns: int) -> None:
     """Let orders, cancels and changes by date come to the venue in order, and orders take."""
     counters = state.counters[0]
@@ -339,14 +338,14 @@ def arrivals(state: State, terms: Terms, market: Market, until_ns: int) -> None:
         compact(state)
 
 
-@compiled
+@lean
 def is_due(state: State, ts_ns: int) -> bool:
     """Return whether something arrives or changes by an instant."""
     counters = state.counters[0]
     return bool(counters.next_ns <= ts_ns or counters.dated_ns <= ts_ns)
 
 
-@compiled
+@lean
 def on_tick(state: State, terms: Terms, market: Market, event: int) -> None:
     """Match one input of the tape; there must be room."""
     tick = market.tape[event]
@@ -365,7 +364,7 @@ def on_tick(state: State, terms: Terms, market: Market, event: int) -> None:
         draw_edges(state, market)
 
 
-@compiled
+@lean
 def draw_edges(state: State, market: Market) -> None:
     """Draw for each symbol the prices at which the next input touches an order."""
     for number in range(market.rows.shape[0]):
@@ -381,7 +380,7 @@ def draw_edges(state: State, market: Market) -> None:
     state.counters[0].stale = 0
 
 
-@compiled
+@lean
 def _draw_edge(state: State, market: Market, order: int) -> None:
     row = state.orders[order]
     shown, side = market.rows[row.symbol], row.side
@@ -405,7 +404,7 @@ def _draw_edge(state: State, market: Market, order: int) -> None:
         shown.bid_below = max(shown.bid_below, row.stop if not shown.traded else -np.inf)
 
 
-@compiled
+@lean
 def idle_until(
     tape: Rows, rows: Rows, positions: Rows, counters: Rows, first: int, last: int
 ) -> int:
@@ -444,7 +443,7 @@ def idle_until(
     return last
 
 
-@compiled
+@lean
 def advance_ticks(
     state: State,
     terms: Terms,
@@ -459,8 +458,6 @@ def advance_ticks(
     Equity after each input is written where ``equity`` has a place for it. A negative answer
     ``-1 - event`` asks for room: nothing of that input has been touched.
     """
-    state, terms = borrowed_state(state), borrowed_terms(terms)
-    market = borrowed_market(market)
     counters = state.counters[0]
     tape, rows, positions = market.tape, market.rows, state.positions
     is_marked = equity.shape[0] > 0
@@ -482,7 +479,7 @@ def advance_ticks(
     return last
 
 
-@compiled
+@lean
 def shown_prices(market: Market, number: int) -> tuple[float, float]:
     """Return bid and ask of a symbol as displayed now, NaN where there is none."""
     shown = market.rows[number]
