@@ -60,26 +60,26 @@ class MemoryLake:
 
 
 class WavyBars:
-    """Bars of one symbol that go up and down, so that averages cross."""
+    """Bars of a few symbols that go up and down, each at its own pace, so that averages cross."""
 
-    def __init__(self, count: int = 1_500, symbol: str = "BTC/USD") -> None:
+    def __init__(self, count: int = 1_500, symbols: tuple[str, ...] = ("BTC/USD",)) -> None:
         self._count = count
-        self._symbol = symbol
+        self._symbols = symbols
 
     def bars(self, symbol, timeframe, start_ns=None, end_ns=None, source=None) -> BarArrays:
-        if symbol != self._symbol:
+        if symbol not in self._symbols:
             raise InsufficientData(f"no bars of {symbol}")
         at = np.arange(self._count)
-        close = 100.0 + 10.0 * np.sin(at / 40.0)
+        close = 100.0 + 10.0 * np.sin(at / (40.0 + 7.0 * self._symbols.index(symbol)))
         return BarArrays(
             symbol=symbol,
             timeframe=timeframe,
             ts_event_ns=at * HOUR_NS,
             open=close,
-            high=close + 1.0,
-            low=close - 1.0,
+            high=close + 0.1,
+            low=close - 0.1,
             close=close,
-            volume=np.ones(self._count),
+            volume=np.full(self._count, 1e5),
             snapshot_id="snapshot-1",
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from typing import Final, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import msgspec
 
@@ -17,49 +17,80 @@ from tradelake.ports import ObjectStore
 
 MAX_RUNS: Final = 10_000
 """Most runs of one sweep: the size of the largest Distributed Map whose counts stay exact."""
+MAX_SECONDS: Final = 3300.0
+"""Most seconds of one run: a job is ended after an hour, and reads and compiles before it runs."""
 
 Value: TypeAlias = bool | int | float | str
 
 
-class SweepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A fan-out: every symbol with every combination of the grid.
+class RunTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What all runs of a sweep share: what they decide with, over which time, on which terms.
 
     Parameters
     ----------
     sweep_id : str
         Name of the sweep: letters, digits, ``-`` and ``_``.
     strategy : str
-        Name in the library of strategies.
-    symbols : tuple of str
-        Pairs, for instance ``BTC/USD``.
+        Name in the library of strategies, of any style.
     timeframe : str
         Bar timeframe.
     start_ns, end_ns : int
         Bounds of the bars' opens, ns since 1970 UTC; the end is excluded.
-    grid : dict of str to tuple
-        Values by parameter; parameters left out keep their defaults.
-    fee_bps, slippage_bps : float
-        Costs of a fill in basis points of its notional.
+    broker : str
+        Name of the broker whose rules hold.
+    fee_bps : float or None
+        Basis points of each fill, maker's and taker's; None: what the broker charges by date.
+    slippage_bps, spread_bps : float
+        Basis points by which a taker's price is worse, and the whole spread, of which it pays half.
+    participation : float
+        Most of a bar's volume that fills take at rung 2; 0: all they want.
+    rung : int or "auto"
+        How real fills are, 1 or 2; ``auto`` takes the highest that the bars carry.
+    screen : dict of str to str
+        What is done about bad bars, by rule; rules left out keep their defaults.
     cash : float
         Starting equity in quote units.
     seed : int
         Seed of whatever is random.
+    max_seconds, max_orders : float, int
+        Wall time and orders after which a run is ended; the seconds within those of the job.
     model_key : str or None
         Key of a model archive in the artifact bucket, for strategies that predict.
     """
 
     sweep_id: str
     strategy: str
-    symbols: tuple[str, ...]
     timeframe: str
     start_ns: int
     end_ns: int
-    grid: dict[str, tuple[Value, ...]] = {}
-    fee_bps: float = 25.0
+    broker: str = "alpaca"
+    fee_bps: float | None = None
     slippage_bps: float = 5.0
+    spread_bps: float = 0.0
+    participation: float = 0.1
+    rung: Literal["auto", 1, 2] = "auto"
+    screen: dict[str, str] = {}
     cash: float = 100_000.0
     seed: int = 0
+    max_seconds: float = 3000.0
+    max_orders: int = 1_000_000
     model_key: str | None = None
+
+
+class SweepRequest(RunTerms, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A fan-out: every entry of the symbols with every combination of the grid.
+
+    Parameters
+    ----------
+    symbols : tuple of str
+        What each run trades: a pair, for instance ``BTC/USD``, or several with commas,
+        ``BTC/USD,ETH/USD``, which one run trades together.
+    grid : dict of str to tuple
+        Values by parameter; parameters left out keep their defaults.
+    """
+
+    symbols: tuple[str, ...]
+    grid: dict[str, tuple[Value, ...]] = {}
 
     def __post_init__(self) -> None:
         if not self.sweep_id.replace("-", "").replace("_", "").isalnum():
@@ -69,10 +100,25 @@ class SweepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         timeframe_ns(self.timeframe)
         if self.start_ns >= self.end_ns:
             raise ValueError(f"expected start_ns < end_ns, found {self.start_ns} and {self.end_ns}")
-        if self.cash <= 0 or self.fee_bps < 0 or self.slippage_bps < 0:
-            raise ValueError("expected cash > 0, fee_bps >= 0 and slippage_bps >= 0")
+        self._check_terms()
+        for symbols in self.symbols:
+            pairs = symbols.split(",")
+            if len(set(pairs)) != len(pairs) or "" in pairs:
+                raise ValueError(f"symbols: expected pairs, each once; found {symbols!r}")
         if not 0 < self.count() <= MAX_RUNS:
             raise ValueError(f"expected 1 to {MAX_RUNS} runs, found {self.count()}")
+
+    def _check_terms(self) -> None:
+        costs = (self.fee_bps or 0.0, self.slippage_bps, self.spread_bps, self.participation)
+        if self.cash <= 0 or min(costs) < 0:
+            raise ValueError(
+                "expected cash > 0 and fee_bps, slippage_bps, spread_bps and participation >= 0"
+            )
+        if not 0 < self.max_seconds <= MAX_SECONDS or self.max_orders < 1:
+            raise ValueError(
+                f"expected max_seconds above 0 and up to {MAX_SECONDS:g}, and max_orders >= 1; "
+                f"found {self.max_seconds:g} and {self.max_orders}"
+            )
 
     def count(self) -> int:
         """Runs of the sweep before equal ones are merged."""
@@ -82,22 +128,17 @@ class SweepRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         return count
 
 
-class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """One backtest: a point of the grid on one symbol. Fields as in :class:`SweepRequest`."""
+class RunSpec(RunTerms, frozen=True, kw_only=True):
+    """One backtest: a point of the grid on one entry of the symbols."""
 
     run_id: str
-    sweep_id: str
-    strategy: str
     symbol: str
-    timeframe: str
-    start_ns: int
-    end_ns: int
     params: dict[str, Value]
-    fee_bps: float
-    slippage_bps: float
-    cash: float
-    seed: int
-    model_key: str | None = None
+
+    @property
+    def pairs(self) -> tuple[str, ...]:
+        """What the run trades."""
+        return tuple(self.symbol.split(","))
 
 
 class ManifestEntry(msgspec.Struct, frozen=True):
@@ -125,6 +166,12 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
         ``succeeded`` or ``failed``; ``error`` says why it failed.
     bars, first_ns, last_ns : int
         Bars seen, the first one's open and the last one's close, ns since 1970 UTC; 0: none.
+    style, rung, realism : str, int, str
+        How the strategy was run, how real its fills are, and what they assume, in words.
+    findings : tuple of str
+        What was wrong with the bars, and masked or flagged.
+    orders, fills, rejects : int, int, dict of str to int
+        How many; of the rejected ones by reason.
     metrics : dict of str to number or None
         Measures by column of the trials table, and a few more; None: undefined.
     equity : tuple of (int, float)
@@ -137,6 +184,13 @@ class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     bars: int = 0
     first_ns: int = 0
     last_ns: int = 0
+    style: str = ""
+    rung: int = 0
+    realism: str = ""
+    findings: tuple[str, ...] = ()
+    orders: int = 0
+    fills: int = 0
+    rejects: dict[str, int] = {}
     metrics: dict[str, float | int | None] | None = None
     equity: tuple[tuple[int, float], ...] = ()
 
@@ -187,24 +241,12 @@ def run_id_of(spec: RunSpec) -> str:
 def expand(request: SweepRequest) -> list[RunSpec]:
     """Return one specification a run, symbols outermost; equal points of the grid are merged."""
     names = sorted(request.grid)
+    shared = {name: getattr(request, name) for name in RunTerms.__struct_fields__}
     specs: dict[str, RunSpec] = {}
     for symbol in request.symbols:
         for values in itertools.product(*(request.grid[name] for name in names)):
-            draft = RunSpec(
-                run_id="",
-                sweep_id=request.sweep_id,
-                strategy=request.strategy,
-                symbol=symbol,
-                timeframe=request.timeframe,
-                start_ns=request.start_ns,
-                end_ns=request.end_ns,
-                params=dict(zip(names, values, strict=True)),
-                fee_bps=request.fee_bps,
-                slippage_bps=request.slippage_bps,
-                cash=request.cash,
-                seed=request.seed,
-                model_key=request.model_key,
-            )
+            params = dict(zip(names, values, strict=True))
+            draft = RunSpec(run_id="", symbol=symbol, params=params, **shared)
             run_id = run_id_of(draft)
             specs.setdefault(run_id, msgspec.structs.replace(draft, run_id=run_id))
     return list(specs.values())
