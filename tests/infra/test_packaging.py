@@ -199,7 +199,7 @@ def test_package_and_project_have_one_version():
 
 def test_backtest_image_compiles_for_the_processor_kind_it_runs_on():
     text = (ROOT / "containers/backtest/Dockerfile").read_text()
-    assert text.index("NUMBA_CPU_NAME=generic") < text.index("step.simulate(")
+    assert text.index("NUMBA_CPU_NAME=generic") < text.index("tradelake.backtest.warm")
 
 
 def test_node_lock_names_no_host():

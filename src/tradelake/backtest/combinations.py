@@ -105,7 +105,7 @@ def _summary(
         notional=left.notional,
         trades=left.trades,
         wins=left.wins,
-        elapsed_ns=int(bars.close_ns[-1] - bars.ts_event_ns[0]),
+        elapsed_ns=bars.end_ns - int(bars.ts_event_ns[0]),
         periods=metrics.periods_per_year(bars.timeframe),
     )
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tradelake.backtest.declared import kernel_name
 from tradelake.backtest.result import BacktestResult, Trades
 from tradelake.errors import ConfigError, InsufficientData, InvalidData
-from tradelake.execution.outcome import RoundTrips
+from tradelake.execution.layout import CASH_UNITS
 from tradelake.execution.rules import ALPACA_QUANTITY_STEP, ALPACA_TAKER_BPS, Rules
 from tradelake.market.arrays import BarArrays, FloatArray
 from tradelake.strategies.api import PanelStrategy, Strategy, Trained
 from tradelake.strategies.panel import Panel
+
+if TYPE_CHECKING:
+    from tradelake.backtest.walk import Walk
 
 
 def run(
@@ -71,14 +75,8 @@ def run(
             f"expected at least 2 bars; found {len(bars)}"
         )
     refuse_trained_bars(bars, strategy)
-    targets = targets_of(bars, strategy)
-    if flat_at_end:
-        targets[-2] = 0.0
-
-    from tradelake.execution import step  # compiled: loaded by those who run only
-
-    simulation = step.simulate(bars.open, bars.close, targets, cash, rules)
-    close_ns = bars.close_ns
+    walked = _walked(bars, strategy, cash, rules, flat_at_end=flat_at_end)
+    account, (held_from, held) = walked.account, walked.held()
     return BacktestResult(
         strategy=strategy.name,
         symbol=bars.symbol,
@@ -86,18 +84,38 @@ def run(
         snapshot_id=bars.snapshot_id,
         parameters=dict(strategy.parameters),
         start_ns=int(bars.ts_event_ns[0]),
-        end_ns=int(close_ns[-1]),
-        close_ns=close_ns,
-        equity=simulation.equity,
-        positions=simulation.position,
-        trades=_trades(bars, simulation.trips),
+        end_ns=bars.end_ns,
+        bars=bars,
+        equity=walked.equity,
+        held_from=held_from,
+        held=held,
+        curve=walked.curve,
+        trades=_trades(bars, walked.trips()),
         cash=float(cash),
-        fees=simulation.fees,
-        notional=simulation.notional,
-        n_fills=simulation.fills,
-        n_rejects=simulation.rejects,
+        fees=float(account["fees_value"]) / CASH_UNITS,
+        notional=float(account["turnover"]) / CASH_UNITS,
+        n_fills=int(account["fills"]),
+        n_rejects=int(account["rejects"]),
         realism=_realism(rules),
     )
+
+
+def _walked(
+    bars: BarArrays, strategy: Strategy, cash: float, rules: Rules, *, flat_at_end: bool
+) -> Walk:
+    from tradelake.backtest import kernels, walk  # compiled: loaded by those who run only
+
+    name = kernel_name(strategy)
+    if not name:
+        targets = targets_of(bars, strategy)
+        return walk.walk(bars.open, bars.close, targets, cash, rules, flat_at_end=flat_at_end)
+    kernel, columns = kernels.kernel_of(name), kernels.columns_of(bars)
+    start = walk.Start.of(bars.open, bars.close, cash, rules)
+    walked = walk.Walk(start, kept=True, flat_from=len(bars) - 1 if flat_at_end else None)
+    values = kernel.values(strategy.parameters)
+    for targets, first, last in kernel.blocks(columns, kernel.shared(columns), values):
+        walked.follow(targets, first, last)
+    return walked
 
 
 def refuse_trained_bars(bars: BarArrays, strategy: Strategy) -> None:
@@ -180,19 +198,14 @@ def _checked(raw: FloatArray, bars: BarArrays, name: str) -> FloatArray:
     return targets
 
 
-def _trades(bars: BarArrays, trips: RoundTrips) -> Trades:
-    exit_ns = bars.ts_event_ns[trips.exit_bar]
-    exit_ns[trips.is_open] = bars.close_ns[-1]
-    return Trades(
-        bars.ts_event_ns[trips.entry_bar],
-        exit_ns,
-        trips.quantity,
-        trips.entry_price,
-        trips.exit_price,
-        trips.pnl,
-        trips.fees,
-        trips.is_open,
-    )
+def _trades(bars: BarArrays, trips: FloatArray) -> Trades:
+    """Return the rows of :meth:`tradelake.backtest.walk.Walk.trips` with their times."""
+    opens_ns, is_open = bars.ts_event_ns, trips[:, 7] != 0.0
+    entry_ns = opens_ns[trips[:, 0].astype(np.int64)]
+    exit_ns = opens_ns[trips[:, 1].astype(np.int64)]
+    exit_ns[is_open] = bars.end_ns
+    quantity, entry_price, exit_price, pnl, fees = np.ascontiguousarray(trips[:, 2:7].T)
+    return Trades(entry_ns, exit_ns, quantity, entry_price, exit_price, pnl, fees, is_open)
 
 
 def _realism(rules: Rules) -> str:

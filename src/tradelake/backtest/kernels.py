@@ -9,7 +9,7 @@ for bit the targets of the strategy's ``signals``; what many combinations of par
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -58,6 +58,20 @@ class Kernel:
     def values(self, given: Mapping[str, Value]) -> FloatArray:
         """Return a combination's parameters as ``fill`` reads them."""
         return np.array([given[name] for name in self.parameters], dtype=np.float64)
+
+    def blocks(
+        self, columns: Columns, shared: FloatArray, values: FloatArray
+    ) -> Iterator[tuple[FloatArray, int, int]]:
+        """Yield the targets of a block of bars, its first bar and one past its last.
+
+        All bars but the last are in one. The array is the same each time: it stays in the cache.
+        """
+        size = columns[3].shape[0]
+        state, targets = np.zeros(self.state), np.empty(min(BLOCK, size))
+        for first in range(0, size - 1, BLOCK):
+            last = min(first + BLOCK, size - 1)
+            self.fill(columns, shared, values, state, first, last, targets)
+            yield targets, first, last
 
 
 def kernel_of(name: str) -> Kernel:

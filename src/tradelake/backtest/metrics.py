@@ -103,14 +103,9 @@ def summarise(result: BacktestResult, *, periods: float | None = None) -> Metric
         Rule ``return``: a return is not finite, for instance after a short lost more than
         everything.
     """
-    from tradelake.backtest import measures  # compiled: loaded by those who summarise only
-
-    curve = cells.start(result.cash)
-    measures.follow(curve, result.equity)
-    curve[cells.HELD] = np.count_nonzero(result.positions)
     closed = ~result.trades.is_open
     return from_curve(
-        curve,
+        result.curve,
         result.returns,
         cash=result.cash,
         fees=result.fees,

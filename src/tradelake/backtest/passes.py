@@ -1,9 +1,8 @@
 """Many combinations of one strategy over the same bars, each in a single compiled pass.
 
 A pass goes through the bars in blocks that stay in the cache: the strategy's kernel
-(:mod:`tradelake.backtest.kernels`) says the block's targets, the matching core fills where they
-change, and the sums of the equity curve are kept as it is made
-(:mod:`tradelake.backtest.measures`). Nothing of a combination outlives its pass but its summary, so
+(:mod:`tradelake.backtest.kernels`) says the block's targets, and an account walks through them
+(:mod:`tradelake.backtest.walk`). Nothing of a combination outlives its pass but its summary, so
 memory grows with threads, not with combinations. Passes release the GIL and run in threads.
 """
 
@@ -12,21 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
 
-import numpy as np
-
-from tradelake.backtest import curve as curves
-from tradelake.backtest import measures
-from tradelake.backtest.kernels import BLOCK, Columns, Kernel, columns_of
-from tradelake.execution import step as core
-from tradelake.execution.compiled import compiled
+from tradelake.backtest.kernels import Columns, Kernel, columns_of
+from tradelake.backtest.walk import Start, Walk
+from tradelake.execution.layout import CASH_UNITS
 from tradelake.execution.rules import Rules
 from tradelake.market.arrays import BarArrays, FloatArray
-
-# Cells of a tally.
-TRADES, WINS = range(2)
-_KEPT: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,104 +45,28 @@ class Pass:
     n_rejects: int
 
 
-@compiled
-def _account(
-    columns: Columns,
-    targets: FloatArray,
-    first: int,
-    last: int,
-    flat_from: int,
-    costs: tuple[float, float, float, bool],
-    account: FloatArray,
-    trips: FloatArray,
-    tally: FloatArray,
-    curve: FloatArray,
-) -> None:
-    """Follow the targets decided at bars ``first - 1`` to ``last - 2`` on the bars after them."""
-    open_, close = columns[0], columns[3]
-    fee, slippage, quantity_step, allow_short = costs
-    bar = first
-    while bar < last:
-        target = targets[bar - first] if bar < flat_from else 0.0
-        if target != account[core.TARGET] or account[core.QUANTITY] < 0.0:
-            core.step(
-                account,
-                trips,
-                bar,
-                open_[bar],
-                target,
-                fee,
-                slippage,
-                quantity_step,
-                allow_short,
-            )
-            for row in range(int(account[core.TRIPS])):
-                tally[TRADES] += 1.0
-                tally[WINS] += trips[row, 5] - trips[row, 6] > 0.0
-            account[core.TRIPS] = 0.0
-        after = bar + 1
-        if account[core.QUANTITY] >= 0.0:
-            while after < min(last, flat_from) and targets[after - first] == target:
-                after += 1
-        measures.hold(curve, close, bar, after, account[core.CASH], account[core.QUANTITY])
-        bar = after
-
-
-def one_pass(
+def _one_pass(
     columns: Columns,
     shared: FloatArray,
     kernel: Kernel,
     parameters: FloatArray,
-    cash: float,
-    rules: Rules,
-    *,
-    flat_at_end: bool = False,
+    start: Start,
+    flat_from: int,
 ) -> Pass:
-    """Return what a combination leaves of its account after all bars.
-
-    Parameters
-    ----------
-    columns : Columns
-        At least two bars.
-    shared : FloatArray
-        What ``kernel.shared`` made of them.
-    kernel, parameters
-        The strategy and its values.
-    cash, rules, flat_at_end
-        As in :func:`tradelake.backtest.engine.run`.
-    """
-    size = columns[3].shape[0]
-    state, targets = np.zeros(kernel.state), np.empty(min(BLOCK, size))
-    account, curve, tally = np.zeros(core.CELLS), curves.start(cash), np.zeros(2)
-    trips = np.empty((_KEPT, core.COLUMNS))
-    account[core.CASH] = cash
-    measures.hold(curve, columns[3], 0, 1, cash, 0.0)
-    costs = (rules.fee, rules.slippage, float(rules.quantity_step), rules.allow_short)
-    flat_from = size - 1 if flat_at_end else size
-    for first in range(0, size - 1, BLOCK):
-        last = min(first + BLOCK, size - 1)
-        kernel.fill(columns, shared, parameters, state, first, last, targets)
-        _account(
-            columns,
-            targets,
-            first + 1,
-            last + 1,
-            flat_from,
-            costs,
-            account,
-            trips,
-            tally,
-            curve,
-        )
+    """Return what a combination leaves of its account after all bars."""
+    walked = Walk(start, kept=False, flat_from=flat_from)
+    for targets, first, last in kernel.blocks(columns, shared, parameters):
+        walked.follow(targets, first, last)
+    account = walked.account
     return Pass(
-        curve,
-        cash,
-        float(account[core.FEES]),
-        float(account[core.NOTIONAL]),
-        int(tally[TRADES]),
-        int(tally[WINS]),
-        int(account[core.FILLS]),
-        int(account[core.REJECTS]),
+        walked.curve,
+        start.cash,
+        float(account["fees_value"]) / CASH_UNITS,
+        float(account["turnover"]) / CASH_UNITS,
+        walked.trades,
+        walked.wins,
+        int(account["fills"]),
+        int(account["rejects"]),
     )
 
 
@@ -166,12 +80,25 @@ def passes(
     flat_at_end: bool = False,
     threads: int = 1,
 ) -> list[Pass]:
-    """Return what each combination leaves, in order; see :func:`one_pass`."""
+    """Return what each combination leaves of its account after all bars, in order.
+
+    Parameters
+    ----------
+    bars : BarArrays
+        At least two.
+    kernel, combinations
+        The strategy, and values of its parameters.
+    cash, rules, flat_at_end
+        As in :func:`tradelake.backtest.engine.run`.
+    threads : int
+        Over which combinations are spread.
+    """
     columns = columns_of(bars)
-    shared = kernel.shared(columns)
+    shared, start = kernel.shared(columns), Start.of(bars.open, bars.close, cash, rules)
+    flat_from = len(bars) - 1 if flat_at_end else len(bars)
 
     def run(parameters: FloatArray) -> Pass:
-        return one_pass(columns, shared, kernel, parameters, cash, rules, flat_at_end=flat_at_end)
+        return _one_pass(columns, shared, kernel, parameters, start, flat_from)
 
     if threads == 1 or len(combinations) < 2:
         return [run(parameters) for parameters in combinations]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tradelake.market.arrays import FloatArray, IntArray
+from tradelake.market.arrays import BarArrays, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,12 +61,16 @@ class BacktestResult:
         Every parameter in force.
     start_ns, end_ns : int
         Open of the first bar and close of the last.
-    close_ns : IntArray
-        Close of each bar: when ``equity`` is taken.
+    bars : BarArrays
+        What it was run on.
     equity : FloatArray
-        Cash plus position, quote units.
-    positions : FloatArray
-        Base units held at each close.
+        Cash plus position at the close of each bar, quote units.
+    held_from : IntArray
+        Bars from whose open on something else was held.
+    held : FloatArray
+        Base units held from there on.
+    curve : FloatArray
+        Sums of the equity curve, cells of :mod:`tradelake.backtest.curve`.
     trades : Trades
         Round trips; ``equity[-1] - cash == sum(pnl) - sum(fees)``.
     cash, fees, notional : float
@@ -85,9 +89,11 @@ class BacktestResult:
     parameters: Mapping[str, bool | int | float | str]
     start_ns: int
     end_ns: int
-    close_ns: IntArray
+    bars: BarArrays
     equity: FloatArray
-    positions: FloatArray
+    held_from: IntArray
+    held: FloatArray
+    curve: FloatArray
     trades: Trades
     cash: float
     fees: float
@@ -95,6 +101,17 @@ class BacktestResult:
     n_fills: int
     n_rejects: int
     realism: str
+
+    @property
+    def close_ns(self) -> IntArray:
+        """Close of each bar: when ``equity`` is taken."""
+        return self.bars.close_ns
+
+    @property
+    def positions(self) -> FloatArray:
+        """Base units held at each close, shape (n,)."""
+        bounds = np.concatenate(([0], self.held_from, [self.equity.shape[0]]))
+        return np.repeat(np.concatenate(([0.0], self.held)), np.diff(bounds))
 
     def returns(self) -> FloatArray:
         """Simple return of each bar, shape (n,); the first is against the starting cash."""

@@ -156,14 +156,14 @@ def book(
     rate = rate_at(state, terms, ts_ns, maker)
     closing = to_flat(state, terms, state.orders[order].symbol, side, rate)
     if 0 < closing < quantity:
-        moved = _book_one(state, terms, order, side, closing, price, maker, ts_ns, rate)
+        moved = book_one(state, terms, order, side, closing, price, maker, ts_ns, rate)
         quantity -= closing
-        return moved + _book_one(state, terms, order, side, quantity, price, maker, ts_ns, rate)
-    return _book_one(state, terms, order, side, quantity, price, maker, ts_ns, rate)
+        return moved + book_one(state, terms, order, side, quantity, price, maker, ts_ns, rate)
+    return book_one(state, terms, order, side, quantity, price, maker, ts_ns, rate)
 
 
 @lean
-def _book_one(
+def book_one(
     state: State,
     terms: Terms,
     order: int,

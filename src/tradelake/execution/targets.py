@@ -13,37 +13,48 @@ from fractions import Fraction
 import numpy as np
 
 from tradelake.errors import ConfigError
-from tradelake.execution.account import equity_at
-from tradelake.execution.compiled import compiled, lean
+from tradelake.execution.account import affordable, book_one, equity_at, rate_at
+from tradelake.execution.compiled import lean
 from tradelake.execution.dated import close_whole
 from tradelake.execution.filling import fill
-from tradelake.execution.handles import Header
 from tradelake.execution.layout import (
     CASH_UNIT,
     CASH_UNITS,
     NONE,
     OrderType,
     Reason,
+    Side,
     Sizing,
     Status,
     TimeInForce,
 )
 from tradelake.execution.orders import new_order
-from tradelake.execution.outcome import RoundTrips, Simulation
-from tradelake.execution.pricing import taken_price
+from tradelake.execution.pricing import LEAST_LEFT, taken_price
 from tradelake.execution.rules import Rules
-from tradelake.execution.state import Rows, State, new_state, plain
+from tradelake.execution.state import Record, Rows, State, plain
 from tradelake.execution.terms import INSTRUMENT, Impact, Rung, Slippage, Terms
 from tradelake.execution.units import unit_exponent, whole_steps
-from tradelake.execution.views import STATE, TERMS, state_at, terms_at
-from tradelake.market.arrays import FloatArray, IntArray
+from tradelake.market.arrays import FloatArray
 
 WHOLE_MARKET = 4 * 10**18
 """Room where there is no participation cap."""
 MOST_CASH = 9e10
 """Quote units: what 62 bits of cash units hold."""
-_COLUMNS = {"quantity": 2, "entry_price": 3, "exit_price": 4, "pnl": 5, "fees": 6}
-_NO_TIMES = np.empty(0, np.int64)
+TRIP = np.dtype(
+    [
+        ("held", np.int64),  # units, signed
+        ("entry", np.int64),  # bar of the first fill
+        ("inward", np.float64),  # base units away from flat, signed, and their value
+        ("in_value", np.float64),
+        ("outward", np.float64),  # and back
+        ("out_value", np.float64),
+        ("fees", np.float64),
+    ]
+)
+"""A round trip in progress."""
+TRIP_COLUMNS = 8
+ONE_BAR = 8
+"""Orders and fills for which there is room where they are forgotten bar by bar."""
 
 
 @lean
@@ -70,164 +81,108 @@ def close_ruined(state: State, terms: Terms, bar: int, open_ns: int, price: floa
     close_whole(state, terms, 0, worse, Reason.INSUFFICIENT_BALANCE.value, open_ns)
 
 
-@compiled
-def _run(
-    state_address: int,
-    terms_address: int,
-    open_: FloatArray,
-    close: FloatArray,
-    opens_ns: IntArray,
-    targets: FloatArray,
-    equity: FloatArray,
-    position: FloatArray,
+@lean
+def on_open(
+    state: State, terms: Terms, bar: int, open_ns: int, price: float, target: float, last: float
 ) -> None:
-    state, terms = state_at(state_address), terms_at(terms_address)
-    last_target, first = 0.0, True
-    cash, held = state.account[0].cash / CASH_UNITS, 0.0
-    size = close.shape[0]
-    for bar in range(size):
-        target = 0.0 if first else targets[bar - 1]
-        first = False
-        if target != last_target or held < 0.0:
-            open_ns = opens_ns[bar] if opens_ns.shape[0] else 0
-            if held < 0.0:
-                close_ruined(state, terms, bar, open_ns, open_[bar])
-            if target != last_target:
-                last_target = target
-                follow(state, terms, bar, open_ns, open_[bar], target)
-            cash = state.account[0].cash / CASH_UNITS
-            held = state.positions[0].quantity * state.positions[0].unit
-        equity[bar] = cash + held * close[bar]
-        position[bar] = held
-    state.positions[0].price = close[size - 1]
-
-
-def run(
-    state: State,
-    terms: Terms,
-    open_: FloatArray,
-    close: FloatArray,
-    opens_ns: IntArray,
-    targets: FloatArray,
-    equity: FloatArray,
-    position: FloatArray,
-) -> None:
-    """Follow targets bar by bar; write equity at the closes and base units held.
-
-    Shapes are those of :func:`simulate`; orders and fills must have room for four a change.
-    ``opens_ns`` may be empty: then every fill has the instant 0.
-    """
-    headers = Header(STATE, state), Header(TERMS, terms)
-    _run(
-        headers[0].address,
-        headers[1].address,
-        open_,
-        close,
-        opens_ns,
-        targets,
-        equity,
-        position,
-    )
+    """Close what is ruined at a bar's open, and follow a target that is not the last one."""
+    if state.positions[0].quantity < 0:
+        close_ruined(state, terms, bar, open_ns, price)
+    if target != last:
+        follow(state, terms, bar, open_ns, price, target)
 
 
 @lean
-def trips_of(fills: Rows, unit: float, last_bar: int, last_price: float, trips: FloatArray) -> int:
-    """Write the round trips of one symbol's fills and return how many there are.
+def turn(
+    state: State, terms: Terms, bar: int, open_ns: int, price: float, target: float, last: float
+) -> None:
+    """Do what :func:`on_open` does, without the rows of orders.
 
-    Columns: entry bar, exit bar, base units, entry price, exit price, profit before fees, fees,
-    and whether it is still open, valued at the last price. A fee in base is valued at its fill.
+    The two moves of a rule that is long or flat are written out: what an order goes through beside
+    them is branches that come at random, which cost a processor more than the work.
     """
-    count, held = 0, 0
-    entry, inward, in_value, outward, out_value, fees = 0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for place in range(fills.shape[0] + 1):
-        if place < fills.shape[0]:
-            row = fills[place]
-            if held == 0:
-                entry, inward, in_value, outward, out_value, fees = (
-                    row.event,
-                    0.0,
-                    0.0,
-                    0.0,
-                    0.0,
-                    0.0,
-                )
-            moved = row.side * (row.quantity - (row.fee if row.fee_in_base else 0))
-            amount = moved * unit
-            if held == 0 or (held > 0) == (moved > 0):
-                inward += amount
-                in_value += amount * row.price
-            else:
-                outward += amount
-                out_value += amount * row.price
-            held += moved
-            fees += row.fee_value * CASH_UNIT
-            if held != 0:
-                continue
-        elif held == 0:
-            continue
-        outward -= held * unit
-        out_value -= held * unit * last_price
-        trips[count, 0], trips[count, 1] = entry, row.event if held == 0 else last_bar
-        trips[count, 2], trips[count, 3] = inward, in_value / inward
-        trips[count, 4], trips[count, 5] = out_value / outward, -(in_value + out_value)
-        trips[count, 6], trips[count, 7] = fees, held != 0
-        count += 1
-    return count
+    position = state.positions[0]
+    if position.quantity > 0 and target == 0.0:
+        _leave(state, terms, bar, open_ns, price)
+    elif (
+        position.quantity != 0
+        or target <= 0.0
+        or not _enter(state, terms, bar, open_ns, price, target)
+    ):
+        on_open(state, terms, bar, open_ns, price, target, last)
+        state.counters[0].orders = 0
 
 
-def simulate(
-    open_: FloatArray, close: FloatArray, targets: FloatArray, cash: float, rules: Rules
-) -> Simulation:
-    """Return the account that follows ``targets``.
+@lean
+def _leave(state: State, terms: Terms, bar: int, open_ns: int, price: float) -> None:
+    """Sell what is held at a bar's open."""
+    state.counters[0].event, held = bar, state.positions[0].quantity
+    price *= max(1.0 - (terms.half_spread + terms.slippage), LEAST_LEFT)
+    rate = rate_at(state, terms, open_ns, False)
+    book_one(state, terms, 0, Side.SELL.value, held, price, False, open_ns, rate)
 
-    Parameters
-    ----------
-    open_, close : FloatArray, shape (n,), n >= 1
-        Prices, quote units, positive.
-    targets : FloatArray, shape (n,)
-        Position wanted as a fraction of equity in [-1, 1], decided at each close and filled at the
-        next open. The last one is never filled. No NaN.
-    cash : float
-        Quote units at the start, at most 9e10.
-    rules : Rules
-        Costs and limits.
+
+@lean
+def _enter(state: State, terms: Terms, bar: int, open_ns: int, price: float, target: float) -> bool:
+    """Buy out of cash at a bar's open; False where it does not suffice: nothing was done."""
+    account, unit = state.account[0], state.positions[0].unit
+    change = target * (account.cash / CASH_UNITS)
+    budget = min(int(np.rint(change * CASH_UNITS)), account.cash)
+    price *= max(1.0 + (terms.half_spread + terms.slippage), LEAST_LEFT)
+    quantity = affordable(budget, unit, price, max(state.symbols[0].increment, 1), 0.0)
+    if quantity <= 0:
+        return False
+    state.counters[0].event = bar
+    rate = rate_at(state, terms, open_ns, False)
+    book_one(state, terms, 0, Side.BUY.value, quantity, price, False, open_ns, rate)
+    return True
+
+
+@lean
+def take_up(trip: Record, fill: Record, unit: float) -> bool:
+    """Add a fill to the trip in progress; return whether it closed it.
+
+    A fee in base is valued at its fill.
+    """
+    if trip.held == 0:
+        trip.entry, trip.fees = fill.event, 0.0
+        trip.inward, trip.in_value, trip.outward, trip.out_value = 0.0, 0.0, 0.0, 0.0
+    moved = fill.side * (fill.quantity - (fill.fee if fill.fee_in_base else 0))
+    amount = moved * unit
+    if trip.held == 0 or (trip.held > 0) == (moved > 0):
+        trip.inward += amount
+        trip.in_value += amount * fill.price
+    else:
+        trip.outward += amount
+        trip.out_value += amount * fill.price
+    trip.held += moved
+    trip.fees += fill.fee_value * CASH_UNIT
+    return bool(trip.held == 0)
+
+
+@lean
+def write_trip(trip: Record, row: FloatArray, exit_bar: int) -> None:
+    """Write a trip that is flat again.
+
+    Entry bar, exit bar, base units, entry price, exit price, profit before fees, fees, and 0.
+    """
+    row[0], row[1] = trip.entry, exit_bar
+    row[2], row[3] = trip.inward, trip.in_value / trip.inward
+    row[4], row[5] = trip.out_value / trip.outward, -(trip.in_value + trip.out_value)
+    row[6], row[7] = trip.fees, 0.0
+
+
+def cash_units(cash: float) -> int:
+    """Return quote units as cash units.
 
     Raises
     ------
     ConfigError
-        More cash than is counted in 62 bits.
-
-    Notes
-    -----
-    A target equal to the last one keeps the position as it is: nothing is rebalanced as prices
-    drift. A buy spends ``target x equity`` (never more than the cash), so fee and slippage come out
-    of the position rather than out of borrowed money. A short whose equity is used up is closed.
+        More than is counted in 62 bits.
     """
     if not cash <= MOST_CASH:
         raise ConfigError(f"cash: expected at most {MOST_CASH:g}; found {cash}")
-    changes = int(np.count_nonzero(targets[1:] != targets[:-1])) + 2
-    state = new_state(instrument_of(rules, float(open_[0])), round(cash * CASH_UNITS), 4 * changes)
-    equity, position = np.empty(close.shape[0]), np.empty(close.shape[0])
-    run(state, terms_of(rules), open_, close, _NO_TIMES, targets, equity, position)
-    fills = state.fills[: state.counters["fills"][0]]
-    table = np.empty((len(fills) + 1, 8))
-    unit, last = float(state.positions["unit"][0]), close.shape[0] - 1
-    table = table[: trips_of(fills, unit, last, float(close[-1]), table)]
-    account = state.account[0]
-    return Simulation(
-        equity,
-        position,
-        RoundTrips(
-            table[:, 0].astype(np.int64),
-            table[:, 1].astype(np.int64),
-            is_open=table[:, 7] != 0.0,
-            **{name: table[:, column].copy() for name, column in _COLUMNS.items()},
-        ),
-        float(account["fees_value"]) / CASH_UNITS,
-        float(account["turnover"]) / CASH_UNITS,
-        int(account["fills"]),
-        int(account["rejects"]),
-    )
+    return round(cash * CASH_UNITS)
 
 
 def terms_of(rules: Rules) -> Terms:

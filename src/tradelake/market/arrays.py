@@ -106,6 +106,13 @@ class BarArrays:
             return self.over_ns
         return self.ts_event_ns + timeframe_ns(self.timeframe)
 
+    @property
+    def end_ns(self) -> int:
+        """Close of the last bar, ns since 1970 UTC; there is one at least."""
+        if self.over_ns is not None:
+            return int(self.over_ns[-1])
+        return int(self.ts_event_ns[-1]) + timeframe_ns(self.timeframe)
+
     def slice(self, start_ns: int, end_ns: int) -> BarArrays:
         """Bars with ``start_ns <= ts_event_ns < end_ns``; the columns are views."""
         first, last = np.searchsorted(self.ts_event_ns, (start_ns, end_ns), side="left")

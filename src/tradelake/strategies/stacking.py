@@ -208,7 +208,7 @@ def stacked(
     stacker = fit_stacker(
         signals,
         next_returns(bars, horizon),
-        int(bars.close_ns[-1]) if len(bars) else 0,
+        bars.end_ns if len(bars) else 0,
         kind=kind,
         ridge=ridge,
         threshold=threshold,
