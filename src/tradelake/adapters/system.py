@@ -36,10 +36,12 @@ def code_version() -> str:
     """Return the package's version and a digest of its sources, for instance ``0.1.0+1f3a...``.
 
     Two results with equal code versions were made by equal code, committed or not. It is the same
-    whether the package is installed or, as in the images, a folder on the path.
+    whether the package is installed or, as in the images, a folder on the path. Loops that were
+    generated for compiled strategies lie beside the machine code and do not count.
     """
     digest = hashlib.sha256()
     root = Path(tradelake.__file__).parent
-    for path in sorted(root.rglob("*.py")):
+    own = (path for path in root.rglob("*.py") if path.parent.name != "__pycache__")
+    for path in sorted(own):
         digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
     return f"{tradelake.__version__}+{digest.hexdigest()[:12]}"
