@@ -21,6 +21,11 @@ so, or an order has changed.
 
 ``params`` and ``memory`` are arrays of floats; ``memory`` is the strategy's own, 0 at the start.
 What is plain Python is compiled here.
+
+A run goes in slices of :data:`SLICE` inputs, between which it can be ended; after each input it is
+seen whether too many orders were sent. Nothing in this process ends a callback that never returns:
+who must not wait for it runs it in a thread that can be left behind
+(:func:`tradelake.backtest.limits.aside`).
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,20 +42,25 @@ from types import FunctionType, ModuleType
 from typing import Final, Literal
 
 import numpy as np
+from numba.core.errors import NumbaError
 
-from tradelake.errors import ConfigError
+from tradelake.errors import ConfigError, InvalidData
 from tradelake.execution import core
 from tradelake.execution.compiled import compiled
 from tradelake.execution.machine import Machine
 from tradelake.execution.state import grown
 from tradelake.execution.tick_machine import TickMachine
-from tradelake.market.arrays import FloatArray
+from tradelake.market.arrays import FloatArray, IntArray
 
 Style = Literal["decide", "on_bar", "on_event"]
 MEMORY: Final = 64
 """Cells of a strategy's memory."""
 ORDERS: Final = 16
 """Orders for which there is room at each input."""
+SLICE: Final = 8_192
+"""Inputs between two looks at whether a run is to end: under a second while a callback takes less
+than a tenth of a millisecond."""
+_UNLIMITED: Final = 1 << 60
 _COLUMNS: Final = ("open", "high", "low", "close", "volume")
 
 _HEAD: Final = '''"""Made by tradelake.backtest.compiled for {path}; may be removed at any time."""
@@ -68,15 +79,16 @@ from tradelake.execution.orders import send, send_cancel
 
 
 @compiled
-def run(machine, first, last, params, memory, wanted{columns}):
+def run(machine, first, last, most, params, memory, wanted{columns}):
     state, terms = state_at(machine[0]), terms_at(machine[1])
     bars, equity = loaded_at(machine[2]).bars, loaded_at(machine[2]).equity
     counters = state.counters[0]
+    full = min(state.orders.shape[0] - 16, most)
     if counters.stale:
         draw_bands(state)
     for event in range(first, last):
         bar = bars[event]
-        if counters.orders + 16 > state.orders.shape[0]:
+        if counters.orders > full:
             return -1 - event
         if is_quiet(state, bar):
             state.positions[bar.symbol].price = bar.close
@@ -92,6 +104,9 @@ def run(machine, first, last, params, memory, wanted{columns}):
 _DECIDE: Final = """
         target = strategy(open_, high, low, close, volume, event, params, memory)
         if target == target and target != wanted[0]:
+            if not -1.0 <= target <= 1.0:
+                wanted[2] = target
+                return -1 - event
             now_ns = bar.close_ns + latency(terms.latency, FEED, terms.seed, counters.orders, FEED)
             if wanted[1]:  # what still works of the last target is cancelled by this one
                 send_cancel(state, terms, now_ns, int(wanted[1]) - 1)
@@ -104,13 +119,14 @@ from tradelake.execution.ticks import has_tick_room, idle_until, on_tick
 
 
 @compiled
-def run(machine, first, last, params, memory, wanted):
+def run(machine, first, last, most, params, memory, wanted):
     state, terms = state_at(machine[0]), terms_at(machine[1])
     equity, market = loaded_at(machine[2]).equity, market_at(machine[3])
     tape, rows, positions = market.tape, market.rows, state.positions
     counters = state.counters[0]
+    full = min(state.orders.shape[0] - 16, most)
     for event in range(first, last):
-        if counters.orders + 16 > state.orders.shape[0]:
+        if counters.orders > full:
             return -1 - event
         before = counters.changes
         if idle_until(tape, rows, positions, state.counters, event, event + 1) == event:
@@ -225,6 +241,8 @@ def run_compiled(
     *,
     memory: int = MEMORY,
     first: int = 0,
+    most_orders: int = _UNLIMITED,
+    ended: threading.Event | None = None,
 ) -> FloatArray:
     """Run a strategy over all inputs that a machine has loaded; return the strategy's memory.
 
@@ -240,11 +258,18 @@ def run_compiled(
         Cells of its memory.
     first : int
         Input to begin with.
+    most_orders : int
+        More end the run after the input at which they were sent.
+    ended : threading.Event, optional
+        Looked at between slices: once set, the run stops where it is.
 
     Raises
     ------
     ConfigError
-        The style is not of what the machine matches.
+        The style is not of what the machine matches, or the code does not compile.
+    InvalidData
+        Rule ``limit``: too many orders; ``signal``: a decision outside [-1, 1]; ``strategy``: the
+        code raised. Each says when, and after which order.
     """
     on_ticks = isinstance(machine, TickMachine)
     if on_ticks != (strategy.style == "on_event"):
@@ -252,22 +277,63 @@ def run_compiled(
             f"strategy: expected a strategy on {'ticks' if on_ticks else 'bars'}; "
             f"found {strategy.path} of style {strategy.style}"
         )
-    size = len(machine.market.tape) if isinstance(machine, TickMachine) else len(machine.bars)
-    at = [machine.state_at, machine.terms_at, machine.loaded_at]
-    if isinstance(machine, TickMachine):
-        at.append(machine.market_at)
     columns = []
     if strategy.style == "decide":
         columns = [np.ascontiguousarray(machine.bars[name]) for name in _COLUMNS]
+    at = [machine.state_at, machine.terms_at, machine.loaded_at]
+    if isinstance(machine, TickMachine):
+        at.append(machine.market_at)
     cells, values = np.zeros(memory), np.ascontiguousarray(params, np.float64)
-    wanted = np.zeros(2)  # the target, and one more than its order
-    while first < size:
-        reached = strategy.run(tuple(at), first, size, values, cells, wanted, *columns)
-        if reached >= 0:
-            break
-        first = -1 - reached
-        reserve(machine, ORDERS, ORDERS)
+    wanted = np.zeros(3)  # the target, one more than its order, and a target that is none
+    size = len(_stamps(machine))
+    while first < size and not (ended is not None and ended.is_set()):
+        last = min(first + SLICE, size)
+        try:
+            reached = strategy.run(
+                tuple(at), first, last, most_orders, values, cells, wanted, *columns
+            )
+        except NumbaError as error:
+            said = str(error).strip().splitlines()
+            raise ConfigError(f"strategy: {strategy.path} does not compile: {said[0]}") from error
+        except Exception as error:
+            told = f"{type(error).__name__}: {error}"
+            raise _told(machine, "strategy", told, _marked(machine, first)) from error
+        if wanted[2] != 0.0:
+            told = f"expected a target in [-1, 1] or NaN; found {wanted[2]}"
+            raise _told(machine, "signal", told, -1 - reached)
+        if len(machine.orders) > most_orders:
+            told = f"more than {most_orders} orders were sent"
+            raise _told(machine, "limit", told, (reached if reached > 0 else -1 - reached) - 1)
+        first = reached
+        if reached < 0:
+            first = -1 - reached
+            reserve(machine, ORDERS, ORDERS)
     return cells
+
+
+def _stamps(machine: Machine) -> IntArray:
+    """Return when each input is known, ns since 1970 UTC."""
+    stamps: IntArray = (
+        machine.market.tape["ts_ns"]
+        if isinstance(machine, TickMachine)
+        else machine.bars["close_ns"]
+    )
+    return stamps
+
+
+def _marked(machine: Machine, first: int) -> int:
+    """Return the last input that has an equity, else ``first``."""
+    known = np.flatnonzero(~np.isnan(machine.equity[first : first + SLICE]))
+    return first + (int(known[-1]) if len(known) else 0)
+
+
+def _told(machine: Machine, rule: str, said: str, event: int) -> InvalidData:
+    """Return what is wrong, with the input at work and the newest order."""
+    what = "tick" if isinstance(machine, TickMachine) else "bar"
+    at_ns = int(_stamps(machine)[event])
+    return InvalidData(
+        rule, f"at {what} {event}, {at_ns} ns, after order {len(machine.orders) - 1}: {said}"
+    )
 
 
 def reserve(machine: Machine, orders: int, fills: int) -> None:

@@ -1,8 +1,11 @@
 """How long a run may take and how much it may order, and the watchdog that sees to it.
 
 The watchdog raises an exception inside the running thread, wherever its Python code is at that
-moment, so that a callback that never returns is ended too. Compiled code is not interrupted before
-it returns to Python.
+moment, so that a callback that never returns is ended too.
+
+Nothing interrupts compiled code before it returns to Python. So compiled strategies run in slices,
+in a thread of their own (:func:`aside`): it ends between two slices; one that is stuck inside a
+callback is left behind, and burns its core until the process ends, while the caller goes on.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import ctypes
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +22,8 @@ from tradelake.errors import ConfigError
 
 _AGAIN_S: Final = 0.1
 """A strategy may swallow the exception; it is raised again until the block is left."""
+_LOOK_S: Final = 0.05
+"""A thread that waits for another is told of an exception this often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +106,30 @@ def watched(seconds: float) -> Iterator[None]:
         yield
     finally:
         watchdog.call_off()
+
+
+def aside(work: Callable[[threading.Event], None]) -> None:
+    """Do ``work`` in a thread of its own and wait for it; what it raises is raised here.
+
+    An exception that arrives here meanwhile (:class:`OutOfTime`, an interrupt) sets the event that
+    the work was given, and is passed on at once: work that does not look at it is left behind, in
+    a thread that keeps no process alive.
+    """
+    ended = threading.Event()
+    failed: list[BaseException] = []
+
+    def body() -> None:
+        try:
+            work(ended)
+        except BaseException as error:  # noqa: BLE001 - raised again by who waits
+            failed.append(error)
+
+    thread = threading.Thread(target=body, name="backtest-compiled", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_LOOK_S)
+    finally:
+        ended.set()
+    if failed:
+        raise failed[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,8 @@ from tradelake.market.timeframes import TIMEFRAMES, timeframe_ns
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tradelake.execution.instruments import InstrumentHistory
 
 Rows = npt.NDArray[Any]
 
@@ -314,6 +316,23 @@ class Backtest:
             f"<Backtest {self.title}: {self.cash:,.2f} -> {last:,.2f} {self.currency}, "
             f"{len(self.trips)} trips, {len(self.books.orders)} orders, rung {self.rung}>"
         )
+
+
+def stated(history: InstrumentHistory, symbols: Sequence[str]) -> str:
+    """Return what a run's records of instruments are, to follow what its fills assume."""
+    known = [symbol for symbol in symbols if symbol in history.terms]
+    if not known:
+        return "No records of instruments were given: nothing changes by date."
+    told = [f"{symbol} {len(history.terms[symbol])}" for symbol in known]
+    return f"Increments, halts and names change by date; records: {', '.join(told)}."
+
+
+def digest_of(history: InstrumentHistory, symbols: Sequence[str]) -> str:
+    """Return a hash of what is known of the symbols; empty for nothing."""
+    known = {symbol: history.terms[symbol] for symbol in symbols if symbol in history.terms}
+    if not known:
+        return ""
+    return f"blake2b:{hashlib.blake2b(repr(known).encode(), digest_size=8).hexdigest()}"
 
 
 def digest(bars: BarArrays) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from tradelake.backtest.clock import Clock
 from tradelake.backtest.engine import panel_targets, refuse_trained_bars, targets_of
 from tradelake.backtest.limits import Limits, OutOfTime, watched
-from tradelake.backtest.outcome import Backtest, Books
+from tradelake.backtest.outcome import Backtest, Books, digest_of, stated
 from tradelake.backtest.screen import Finding, Screen, screen_all
 from tradelake.errors import ConfigError, InsufficientData, InvalidData
 from tradelake.execution.broker import BrokerRules, terms
@@ -75,10 +75,12 @@ def run(
     ----------
     data : BarArrays, or a sequence or mapping of them; or a sequence of tick arrays
         Bars: one for each symbol, of equal timeframes. Quotes, trades and books of any symbols:
-        for event strategies; what is wrong in them is told as their ``bad`` says.
+        for event-driven and compiled strategies; what is wrong in them is told as their ``bad``
+        says.
     strategy : Strategy
-        Vectorised (``signals``) or event-driven (``on_bar``); the same one gives the same trades
-        in either style.
+        Vectorised (``signals``), event-driven (``on_bar``, ``on_quote``, ...) or compiled
+        (:class:`~tradelake.strategies.compiled.CompiledStrategy`); the same one gives the same
+        trades in any style.
     broker : str or BrokerRules
         Name of a broker, or its rules.
     costs : Costs, optional
@@ -93,7 +95,9 @@ def run(
     seed : int
         Of every random draw, the strategy's too.
     limits : Limits, optional
-        Seconds and orders after which the run is ended.
+        Seconds and orders after which the run is ended. A compiled callback that never returns
+        is left behind at the end of its seconds, in a thread that burns its core until the process
+        ends.
     screen : Screen, optional
         What is done about data that is not as it should be.
     screened : sequence of Finding, optional
@@ -243,7 +247,7 @@ def _play(
         raise InvalidData(
             "limit",
             f"{where}: expected an end within {setting.limits.seconds:g} s; "
-            f"found it at work after {_reached(machine)}, order {len(machine.orders)}",
+            f"found it at work after {_reached(machine)}, order {len(machine.orders) - 1}",
         ) from None
 
 
@@ -265,7 +269,9 @@ def _styled(
         vectors.follow(machine, clock, list(machine.symbols), targets, setting.limits.orders)
         return "vectorised"
     if isinstance(strategy, CompiledStrategy):
-        _run_compiled(machine, strategy)
+        from tradelake.backtest import coded  # the compiler: loaded by those who run only
+
+        coded.play_compiled(machine, strategy, setting.limits)
         return "compiled"
     if written(strategy):
         from tradelake.backtest import events
@@ -283,18 +289,6 @@ def _styled(
     raise ConfigError(
         f"strategy {strategy!r:.60}: expected signals, signals_of or callbacks; found none"
     )
-
-
-def _run_compiled(machine: Machine, strategy: CompiledStrategy) -> None:
-    from tradelake.backtest import compiled  # the compiler: loaded by those who run only
-
-    if strategy.decide and len(machine.symbols) > 1:
-        raise ConfigError(
-            f"strategy {strategy.name}: a compiled decision is for one symbol; "
-            f"found {', '.join(machine.symbols)}"
-        )
-    run = compiled.load_compiled(strategy.path, strategy.style)
-    compiled.run_compiled(run, machine, strategy.params(), memory=max(strategy.memory, 1))
 
 
 def _reached(machine: Machine) -> str:
@@ -338,12 +332,13 @@ def _result(
         end_ns=end_ns,
         cash=setting.cash,
         rung=int(setting.rung),
-        realism=realism,
+        realism=f"{realism} {stated(setting.history, names)}",
         findings=findings,
         settings={
             "broker": setting.broker.name,
             "costs": asdict(setting.costs),
             "seed": setting.seed,
+            "instruments": digest_of(setting.history, names),
             "code_version": code_version,
         },
         data=tuple(columns),

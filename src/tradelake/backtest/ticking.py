@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tradelake.backtest.limits import OutOfTime, watched
-from tradelake.backtest.outcome import Backtest, Books
+from tradelake.backtest.outcome import Backtest, Books, digest_of, stated
 from tradelake.backtest.replay import play_ticks
 from tradelake.backtest.screen import Finding
 from tradelake.errors import ConfigError, InsufficientData, InvalidData
@@ -17,7 +17,8 @@ from tradelake.execution.broker import terms
 from tradelake.execution.layout import CASH_UNITS
 from tradelake.execution.realism import describe
 from tradelake.execution.tick_machine import TickMachine
-from tradelake.market.tape import TickArrays, TickKind, merged_ticks
+from tradelake.market.tape import Tape, TickArrays, TickKind, merged_ticks
+from tradelake.strategies.compiled import CompiledStrategy
 from tradelake.strategies.event import written
 
 if TYPE_CHECKING:
@@ -26,22 +27,22 @@ if TYPE_CHECKING:
 
 def run_ticks(
     data: Sequence[TickArrays],
-    strategy: Any,  # noqa: ANN401 - an event strategy
+    strategy: Any,  # noqa: ANN401 - event-driven or compiled
     setting: Setting,
     code_version: str,
 ) -> Backtest:
-    """Return what an event strategy leaves on ticks.
+    """Return what a strategy with callbacks, or a compiled one, leaves on ticks.
 
     Raises
     ------
     ConfigError
-        The strategy has no callbacks.
+        The strategy has no callbacks, or compiled ones of bars.
     InsufficientData
         There are no ticks, or a symbol has no price.
     InvalidData
         As :func:`tradelake.backtest.session.run`.
     """
-    if not written(strategy):
+    if not isinstance(strategy, CompiledStrategy) and not written(strategy):
         raise ConfigError(f"strategy {strategy!r:.60}: expected callbacks, as ticks have no bars")
     symbols = tuple(dict.fromkeys(one.symbol for one in data))
     tape = merged_ticks([(symbols.index(one.symbol), one) for one in data])
@@ -53,28 +54,21 @@ def run_ticks(
     told = terms(setting.broker, setting.costs, setting.rung, setting.seed)
     machine = TickMachine(symbols, rows, told, round(setting.cash * CASH_UNITS))
     machine.load(tape, marked=True)
-    seconds = setting.limits.seconds
-    try:
-        with watched(seconds):
-            play_ticks(
-                machine,
-                tape,
-                strategy,
-                cash=setting.cash,
-                seed=setting.seed,
-                most_orders=setting.limits.orders,
-            )
-    except OutOfTime:
-        raise InvalidData(
-            "limit",
-            f"{strategy.name} on {', '.join(symbols)}: expected an end within {seconds:g} s; "
-            f"found it at work at order {len(machine.orders)}",
-        ) from None
+    style = _play(machine, tape, strategy, setting)
     machine.finish(end_ns)
     state = machine.state
+    realism = describe(
+        setting.broker,
+        setting.costs,
+        setting.rung,
+        history=setting.history,
+        symbols=symbols,
+        start_ns=start_ns,
+        end_ns=end_ns,
+    )
     return Backtest(
         strategy=strategy.name,
-        style="event",
+        style=style,
         parameters=dict(strategy.parameters),
         symbols=symbols,
         timeframe="1m",
@@ -82,20 +76,13 @@ def run_ticks(
         end_ns=end_ns,
         cash=setting.cash,
         rung=int(setting.rung),
-        realism=describe(
-            setting.broker,
-            setting.costs,
-            setting.rung,
-            history=setting.history,
-            symbols=symbols,
-            start_ns=start_ns,
-            end_ns=end_ns,
-        ),
+        realism=f"{realism} {stated(setting.history, symbols)}",
         findings=tuple(_findings(data)),
         settings={
             "broker": setting.broker.name,
             "costs": asdict(setting.costs),
             "seed": setting.seed,
+            "instruments": digest_of(setting.history, symbols),
             "code_version": code_version,
         },
         data=(),
@@ -109,6 +96,36 @@ def run_ticks(
             machine.equity,
         ),
     )
+
+
+def _play(machine: TickMachine, tape: Tape, strategy: Any, setting: Setting) -> str:  # noqa: ANN401
+    """Run the strategy in its style, watched; return the style."""
+    limits = setting.limits
+    try:
+        with watched(limits.seconds):
+            if isinstance(strategy, CompiledStrategy):
+                from tradelake.backtest import coded  # the compiler: loaded by those who run only
+
+                coded.play_compiled(machine, strategy, limits)
+                return "compiled"
+            play_ticks(
+                machine,
+                tape,
+                strategy,
+                cash=setting.cash,
+                seed=setting.seed,
+                most_orders=limits.orders,
+            )
+            return "event"
+    except OutOfTime:
+        known = np.flatnonzero(~np.isnan(machine.equity))
+        reached = f"the tick at {int(tape['ts_ns'][known[-1]])} ns" if len(known) else "no tick"
+        raise InvalidData(
+            "limit",
+            f"{strategy.name} on {', '.join(machine.symbols)}: expected an end within "
+            f"{limits.seconds:g} s; found it at work after {reached}, order "
+            f"{len(machine.orders) - 1}",
+        ) from None
 
 
 def _first_price(tape: np.ndarray[Any, Any], number: int, symbol: str) -> float:
