@@ -33,6 +33,10 @@ def backtest(
 ) -> None:
     """Run STRATEGY, of the library or as module:NAME, over bars of the lake or of files.
 
+    NAME is a class, or a function that returns a strategy of any style; it is called with the
+    parameters. Increments, halts and renames are those of the lake's table instruments; of bars of
+    files none are known.
+
     Prints what it left, how real its fills are, and what was wrong with the data; saves orders,
     fills, trades, equity, report and manifest.
     """
@@ -48,7 +52,7 @@ def backtest(
     with _progress("reading bars") as say:
         data, findings = asked.data()
         say(f"{chosen.name} over {sum(map(len, data)):,} bars")
-        result = run(data, chosen, screened=findings, **keywords)
+        result = run(data, chosen, screened=findings, instruments=asked.instruments(), **keywords)
     saved = None if no_save else SavedBacktests(out).save(result, SystemClock().now_ns())
     if as_json:
         click.echo(json.dumps({"id": saved, **summary_of(result)}, default=str, allow_nan=False))

@@ -20,6 +20,7 @@ from tradelake.topology import names
 if TYPE_CHECKING:
     from tradelake.backtest.screen import Finding, Screen
     from tradelake.execution.costs import Costs
+    from tradelake.execution.instruments import InstrumentHistory
     from tradelake.market.arrays import BarArrays
 
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -204,6 +205,20 @@ class Asked:
         read = [self._from_files(symbol, start_ns, end_ns) for symbol in self.names]
         return [bars for bars, _ in read], tuple(one for _, found in read for one in found)
 
+    def instruments(self) -> InstrumentHistory:
+        """Return what the lake knows of the symbols by date; of bars of files nothing.
+
+        Raises
+        ------
+        InvalidData
+            A row of the lake's table is no record of an instrument.
+        """
+        from tradelake.execution.instruments import InstrumentHistory
+
+        if self.source != (LAKE,):
+            return InstrumentHistory()
+        return InstrumentHistory.from_rows(self._lake().instruments(self.names))
+
     def _lake(self) -> Any:  # noqa: ANN401 - the lake's reader, imported where it is used
         from tradelake.bootstrap import wire_lake_reader
         from tradelake.local.layout import DEFAULT_ROOT, Layout
@@ -292,9 +307,11 @@ def measures_table(title: str, rows: Sequence[tuple[str, str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, box=None, title_justify="left", show_header=False)
+    table = Table(box=None, show_header=False)
     table.add_column()
     table.add_column(justify="right")
     for name, value in rows:
         table.add_row(Text(name), Text(value))
-    Console(highlight=False).print(table)
+    console = Console(highlight=False)
+    console.print(title, markup=False, style="bold")
+    console.print(table)

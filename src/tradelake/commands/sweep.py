@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import click
 
-from tradelake.commands.runs import Asked, run_options, strategy_of
-from tradelake.errors import ConfigError, InsufficientData, InvalidData
-
-if TYPE_CHECKING:
-    from tradelake.market.arrays import BarArrays
+from tradelake.commands.runs import Asked, run_options
+from tradelake.commands.workers import MEASURES, Job, run_all
+from tradelake.errors import ConfigError
 
 _SHOWN: Final = 20
-_MEASURES: Final = ("total_return", "sharpe", "max_drawdown", "turnover", "trades")
 
 
 @click.command()
@@ -52,7 +47,9 @@ def sweep(
     """Run STRATEGY with every combination of the grid, and rank them by Sharpe ratio.
 
     The best of many looks good by luck: the number of runs is part of what is saved. A combination
-    that fails is listed with its error, and the exit code is 1.
+    that fails is listed with its error while the others go on, and the exit code is 1.
+
+    Runs that take long go to processes of their own, compiled strategies to threads.
     """
     from tradelake.adapters.disk.backtests import SavedBacktests
     from tradelake.adapters.system import SystemClock, code_version
@@ -67,8 +64,10 @@ def sweep(
     chosen = combinations(grid)
     keywords = asked.keywords(code_version())
     data, findings = asked.data()
-    keywords["screened"] = findings
-    trials = _run_all(asked, data, [fixed | one for one in chosen], keywords, workers)
+    keywords |= {"screened": findings, "instruments": asked.instruments()}
+    job = Job(asked.strategy, data, keywords)
+    with _counted(len(chosen)) as bar:
+        trials = run_all(job, [fixed | one for one in chosen], workers, lambda: bar.update(1))
     trials.sort(key=lambda trial: -_order(trial["sharpe"]))
     failed = [trial for trial in trials if trial["error"]]
     summary = {
@@ -100,39 +99,6 @@ def _order(value: float | None) -> float:
     return float("-inf") if value is None else value
 
 
-def _run_all(
-    asked: Asked,
-    data: Sequence[BarArrays],
-    combinations: Sequence[dict[str, Any]],
-    keywords: dict[str, Any],
-    workers: int | None,
-) -> list[dict[str, Any]]:
-    from tradelake.backtest.session import run
-
-    def one(parameters: dict[str, Any]) -> dict[str, Any]:
-        empty = dict.fromkeys((*_MEASURES, "final_equity", "fees"))
-        try:
-            result = run(data, strategy_of(asked.strategy, parameters), **keywords)
-            row = result.metrics().row()
-        except (ConfigError, InvalidData, InsufficientData) as error:
-            return {**parameters, **empty, "error": str(error)}
-        final = float(result.equity_values[-1])
-        return {**parameters, **empty, **row, "final_equity": final, "error": ""}
-
-    count = workers or os.cpu_count() or 1
-    with _counted(len(combinations)) as bar, ThreadPoolExecutor(count) as pool:
-        futures = [pool.submit(one, parameters) for parameters in combinations]
-        trials = []
-        try:
-            for future in futures:
-                trials.append(future.result())
-                bar.update(1)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    return trials
-
-
 class _Bar(Protocol):
     def update(self, n_steps: int) -> None: ...
 
@@ -158,11 +124,11 @@ def _show(trials: list[dict[str, Any]], names: list[str], out: Path, saved: str 
     from rich.text import Text
 
     table = Table(box=None)
-    for name in (*names, *_MEASURES, "error"):
+    for name in (*names, *MEASURES, "error"):
         table.add_column(name.replace("_", " "), justify="left" if name == "error" else "right")
     for trial in trials[:_SHOWN]:
         cells = [str(trial[name]) for name in names]
-        cells += ["–" if trial[name] is None else f"{trial[name]:,.4g}" for name in _MEASURES]
+        cells += ["–" if trial[name] is None else f"{trial[name]:,.4g}" for name in MEASURES]
         table.add_row(*map(Text, (*cells, trial["error"])))
     console = Console(highlight=False)
     console.print(table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, LessThan
+from pyiceberg.expressions import (
+    And,
+    BooleanExpression,
+    EqualTo,
+    GreaterThanOrEqual,
+    In,
+    LessThan,
+)
 from pyiceberg.table import Table as IcebergTable
 
 from tradelake.errors import ConfigError, InsufficientData
@@ -156,6 +164,23 @@ class LakeReader:
             over_ns=None if timed else np.maximum.accumulate(available_ns),
             **columns,
         )
+
+    def instruments(self, symbols: Sequence[str]) -> list[dict[str, object]]:
+        """Return the rows of the table ``instruments`` on some symbols, oldest first.
+
+        Of several venues those of the one with more rows; none where there is no such table.
+        """
+        table = self._load(tables.INSTRUMENTS)
+        if table is None or not symbols:
+            return []
+        rows = table.scan(row_filter=In("symbol", tuple(symbols))).to_arrow()
+        venues = rows.group_by("venue").aggregate([([], "count_all")])
+        if not len(venues):
+            return []
+        most = venues.sort_by([("count_all", "descending"), ("venue", "ascending")])["venue"][0]
+        mine = rows.filter(pc.equal(rows["venue"], most)).sort_by("ts_event_ns")
+        found: list[dict[str, object]] = mine.to_pylist()
+        return found
 
     def sql(self, query: str) -> pa.Table:
         """Return the answer of a SELECT over the lake's tables, run by DuckDB.
