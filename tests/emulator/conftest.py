@@ -63,7 +63,8 @@ class Account:
 
 @pytest.fixture(scope="session")
 def url(root: Path) -> Iterator[str]:
-    environment = {**os.environ, "AWS_PROFILE": "a-real-account"}
+    kept = os.environ.get("NUMBA_CACHE_DIR", str(REPOSITORY / "build/numba"))
+    environment = {**os.environ, "AWS_PROFILE": "a-real-account", "NUMBA_CACHE_DIR": kept}
     with subprocess.Popen(
         emulator_command(root, follow="follow"),
         stdout=subprocess.PIPE,

@@ -13,7 +13,13 @@ from tradelake.adapters.aws.workflows import StepFunctions
 from tradelake.bootstrap import wire_lake_reader
 from tradelake.topology import names
 from tradelake.usecases.collect_backtests import MISSING
-from tradelake.usecases.sweeps import SweepProgress, SweepRequest, progress, request_key
+from tradelake.usecases.sweeps import (
+    SweepProgress,
+    SweepRequest,
+    progress,
+    read_manifest,
+    request_key,
+)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -41,7 +47,8 @@ def test_sweep_records_every_run_once_when_some_jobs_break(aws):
     )
     assert progress(artifacts, "fan-out") == SweepProgress(expected=24, finished=22)
     assert workflows.map_counts(execution).total == 24
-    assert jobs_by_status(aws) == {"SUCCEEDED": 22, "FAILED": 2}
+    named = {f"backtest-{entry.run_id}" for entry in read_manifest(artifacts, "fan-out")}
+    assert jobs_by_status(aws, named) == {"SUCCEEDED": 22, "FAILED": 2}
     again = aws.client("lambda").invoke(
         FunctionName=aws.made.functions["collect_backtests"],
         Payload=msgspec.json.encode({"sweep_id": "fan-out"}),
@@ -50,8 +57,8 @@ def test_sweep_records_every_run_once_when_some_jobs_break(aws):
     assert failures(aws) == [("BTC/USD", '{"n":7}', MISSING), ("ETH/USD", '{"n":7}', MISSING)]
 
 
-def jobs_by_status(aws) -> dict[str, int]:
-    """Count the jobs of the fan-out's own definition."""
+def jobs_by_status(aws, named: set[str]) -> dict[str, int]:
+    """Count the jobs of some names."""
     batch = aws.client("batch")
     return {
         status: sum(
@@ -60,7 +67,7 @@ def jobs_by_status(aws) -> dict[str, int]:
                 jobQueue=aws.made.job_queue, jobStatus=status
             )
             for job in page["jobSummaryList"]
-            if job["jobName"].startswith("backtest-")
+            if job["jobName"] in named
         )
         for status in ("SUCCEEDED", "FAILED")
     }
@@ -69,6 +76,7 @@ def jobs_by_status(aws) -> dict[str, int]:
 def failures(aws) -> list[tuple[str, ...]]:
     environment = {**os.environ, **aws.plan.variables, names.ENV_ENVIRONMENT: "test"}
     rows = wire_lake_reader(environment).sql(
-        "SELECT symbol, params, error FROM trials WHERE status = 'failed' ORDER BY symbol"
+        "SELECT symbol, params, error FROM trials"
+        " WHERE status = 'failed' AND sweep_id = 'fan-out' ORDER BY symbol"
     )
     return [tuple(row.values()) for row in rows.to_pylist()]
