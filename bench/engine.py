@@ -6,12 +6,14 @@
 - W1: one symbol-year, SMA 20/100, arrays -> equity, trades, Sharpe, drawdown; warm, and from the
   start of a fresh process with compiled code on disk.
 - W2: 1,000 combinations of it, and the memory they take.
-- W3: bars a second of a strategy that places brackets when flat.
+- W3: bars a second of a strategy that places brackets when flat, called back and compiled.
 - W4: events a second of a market maker on quotes and trades.
 - W5: 100 independent backtests.
+- The ladder: inputs a second of one compiled strategy on every rung of realism
+  (:mod:`bench.engine_ladder`).
 
 The floor is a single pass written by hand (:mod:`bench.engine_floor`). What is compared takes
-turns; figures are medians of wall time. The last line is JSON; what is not measured is null.
+turns; figures are medians of wall time. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 
 from bench import engine_events as events
 from bench import engine_works as works
+from bench.engine_ladder import ladder
 
 
 def run(*, quick: bool, repeats: int) -> dict[str, Any]:
@@ -45,6 +48,7 @@ def run(*, quick: bool, repeats: int) -> dict[str, Any]:
         "w5_s": round(found["engine"], 3),
         "w5_floor_s": round(found["floor"], 3),
     }
+    _ladder(figures, size, repeats)
     return figures | {"quick": quick, "python": platform.python_version()}
 
 
@@ -89,8 +93,18 @@ def _events(figures: dict[str, Any], size: int, repeats: int) -> None:
         print(title)
         found = unit(size, repeats)
         for name, rate in found.items():
-            print(f"  {name:24} {rate:>14,.0f} a second" if rate else f"  {name:24} not measured")
-        figures |= {name: round(rate) if rate else None for name, rate in found.items()}
+            print(f"  {name:24} {rate:>14,.0f} a second")
+        figures |= {name: round(rate) for name, rate in found.items()}
+
+
+def _ladder(figures: dict[str, Any], size: int, repeats: int) -> None:
+    found = ladder(size, repeats)
+    base, _ = found["rung1"]
+    print(f"The ladder: {size:,} bars, ticks or rows of a book; one compiled strategy")
+    print(f"  {'rung and costs':20} {'inputs a second':>16} {'time to rung 1':>15} {'fills':>8}")
+    for name, (rate, fills) in found.items():
+        print(f"  {name:20} {rate:>16,.0f} {base / rate:>15.2f} {fills:>8,}")
+        figures[f"ladder_{name}_inputs_s"] = round(rate)
 
 
 def _show(found: dict[str, float]) -> None:

@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import ClassVar, Final
+from dataclasses import replace
+from typing import Any, ClassVar, Final
 
 import numpy as np
 
 from bench import engine_floor as floor
 from bench.engine_works import market, turns
 from tradelake.backtest import session
+from tradelake.backtest.compiled import load_compiled, reserve, run_compiled
+from tradelake.backtest.compiled_library import MAKER
+from tradelake.backtest.outcome import Backtest
+from tradelake.execution.broker import BrokerRules, flat_fee, terms
+from tradelake.execution.brokers import IDEAL
+from tradelake.execution.clock import merged
+from tradelake.execution.costs import Costs, FillOptions
+from tradelake.execution.instruments import InstrumentHistory
+from tradelake.execution.layout import CASH_UNIT, CASH_UNITS
+from tradelake.execution.machine import Machine
+from tradelake.execution.terms import Rung
+from tradelake.execution.tick_machine import TickMachine
+from tradelake.market.arrays import BarArrays
+from tradelake.market.tape import Tape, merged_ticks
+from tradelake.market.ticks import QuoteArrays, TradeArrays
+from tradelake.strategies.compiled import CompiledStrategy
 from tradelake.strategies.event import Context, EventStrategy
 
 STOP, TARGET = 0.01, 0.01
+NOTIONAL: Final = 1_000.0
+SYMBOL: Final = "BTC/USD"
 EVENTS: Final = 1_000_000
+HALF_WIDTH, LOT, LIMIT = 2.0, 0.01, 1.0
+AMPLE: Final = 10_000_000.0
+"""Cash of the maker, quote units: the floor does not ask whether it can pay."""
+START_NS, TICK_NS = 1_700_000_000_000_000_000, 1_000_000
+BRACKETS: Final = "bench.engine_strategies:brackets"
 
 
 class Brackets(EventStrategy):
-    """Buys when flat, with a stop and a target around the close."""
+    """Buys when flat, with a stop and a target around the close, in cents."""
 
     name = "brackets"
     parameters: ClassVar[dict[str, float]] = {}
@@ -27,19 +51,34 @@ class Brackets(EventStrategy):
             price = ctx.close
             ctx.buy(
                 ctx.symbol,
-                notional=1_000.0,
-                stop_exit=round(price * (1.0 - STOP), 2),
-                target_exit=round(price * (1.0 + TARGET), 2),
+                notional=NOTIONAL,
+                stop_exit=int(price * (1.0 - STOP) * 100.0 + 0.5) / 100.0,
+                target_exit=int(price * (1.0 + TARGET) * 100.0 + 0.5) / 100.0,
             )
 
 
-def w3(size: int, repeats: int) -> dict[str, float | None]:
-    """Bars a second: buy when flat, with a stop and a target 1 % away."""
+def compiled_brackets() -> CompiledStrategy:
+    """The same as :class:`Brackets`, compiled."""
+    params = {"stop": STOP, "target": TARGET, "notional": NOTIONAL}
+    return CompiledStrategy("brackets", params, on_bar=BRACKETS)
+
+
+def with_brackets(bars: BarArrays, strategy: Any) -> Backtest:
+    """W3's engine, from bars to the result."""
+    return session.run(bars, strategy, broker="ideal", cash=floor.CASH, rung=2)
+
+
+def w3(size: int, repeats: int) -> dict[str, float]:
+    """Bars a second: buy when flat, with a stop and a target 1 % away.
+
+    ``w3_bars_s`` calls Python at each bar, ``w3_compiled_bars_s`` compiled code: the loop over
+    bars that are one table already. ``w3_compiled_run_bars_s`` is that from bars to the result, as
+    the callback is measured. The three are checked to have the same fills and cash.
+    """
     given = market(size)
     columns, bars = given.columns, given.bars()
-
-    def callback() -> None:
-        session.run(bars, Brackets(), broker="ideal", cash=floor.CASH, rung=2)
+    table, strategy = merged([bars]), compiled_brackets()
+    same_trades(bars)
 
     def empty() -> None:
         def told(_: int) -> None:
@@ -54,24 +93,116 @@ def w3(size: int, repeats: int) -> dict[str, float | None]:
                 columns["open"], columns["high"], columns["low"], columns["close"], STOP, TARGET
             ),
             "empty_call": empty,
-            "callback": callback,
+            "bars": lambda: with_brackets(bars, Brackets()),
+            "compiled": lambda: looped(table, strategy),
+            "compiled_run": lambda: with_brackets(bars, strategy),
         },
         repeats,
     )
-    return {
-        "w3_floor_bars_s": size / seconds["floor"],
-        "w3_empty_call_bars_s": size / seconds["empty_call"],
-        "w3_bars_s": size / seconds["callback"],
-        "w3_compiled_bars_s": None,
-    }
+    rates = {name: size / spent for name, spent in seconds.items()}
+    return {f"w3_{name}_bars_s".replace("bars_bars", "bars"): rate for name, rate in rates.items()}
 
 
-def w4(size: int, repeats: int) -> dict[str, float | None]:
-    """Events a second: a maker that keeps a bid and an offer around the mid."""
+def looped(table: Any, strategy: CompiledStrategy) -> Machine:
+    """Run a compiled strategy over a table of bars at a new machine, as ``with_brackets`` does."""
+    machine = bar_machine(table, IDEAL, Costs(), Rung.INTRABAR, floor.CASH)
+    run_compiled(load_compiled(strategy.path, strategy.style), machine, strategy.params())
+    return machine
+
+
+def bar_machine(table: Any, rules: BrokerRules, costs: Costs, rung: Rung, cash: float) -> Machine:
+    last_ns = int(table["close_ns"][-1]) + 1
+    rows = rules.instruments(InstrumentHistory(), [SYMBOL], [float(table["open"][0])], last_ns)
+    machine = Machine([SYMBOL], rows, terms(rules, costs, rung), round(cash * CASH_UNITS))
+    machine.load(table)
+    return machine
+
+
+def same_trades(bars: BarArrays) -> int:
+    """Refuse to compare works that do not do the same; return how many fills they have."""
+    called, run = with_brackets(bars, Brackets()), with_brackets(bars, compiled_brackets())
+    machine = looped(merged([bars]), compiled_brackets())
+    for other in (run.books.fills, machine.fills):
+        assert len(other) == len(called.books.fills) > 0
+        for name in ("event", "side", "quantity", "price", "value"):
+            assert np.array_equal(other[name], called.books.fills[name]), name
+    cash = [int(row["cash"][0]) for row in (run.books.account, machine.state.account)]
+    assert cash == [int(called.books.account["cash"][0])] * 2
+    return len(machine.fills)
+
+
+def w4(size: int, repeats: int) -> dict[str, float]:
+    """Events a second: a maker that keeps a bid and an offer around the mid.
+
+    ``w4_events_s`` moves its orders as the floor does: whenever the mid has moved by a tick, which
+    on these quotes it does at nearly each. ``w4_calm_events_s`` moves them when it has moved by
+    the half width, and ``w4_idle_events_s`` sends none. A run makes its machine, with room for
+    two orders an event; ``w4_tape_events_s`` is what comes before, checking the arrays and merging
+    them into one tape.
+
+    What the engine does and the floor does not: integers, balances and holdings checked and
+    promised, orders that arrive, end and are kept with their fills. The floor fills at the touch
+    and charges 25 bps in the asset received, and so does the engine here.
+    """
     count = EVENTS if size > EVENTS // 2 else size
     given = ticks(count)
-    seconds = turns({"floor": lambda: floor.maker(*given, 2.0, 0.01, 1.0)}, repeats)
-    return {"w4_floor_events_s": count / seconds["floor"], "w4_events_s": None}
+    tape = tape_of(given)
+    same_makes(given, tape)
+    found = turns(
+        {
+            "floor": lambda: floor.maker(*given, HALF_WIDTH, LOT, LIMIT),
+            "engine": lambda: make_market(tape, LIMIT, floor.TICK),
+            "calm": lambda: make_market(tape, LIMIT, HALF_WIDTH),
+            "idle": lambda: make_market(tape, 0.0, floor.TICK),
+            "tape": lambda: tape_of(given),
+        },
+        repeats,
+    )
+    rates = {name: count / spent for name, spent in found.items()}
+    return {f"w4_{name}_events_s".replace("engine_", ""): rate for name, rate in rates.items()}
+
+
+def make_market(tape: Tape, limit: float, step: float) -> TickMachine:
+    """W4's engine: a new machine, and the library's maker on all of the tape."""
+    rules = BrokerRules("flat", flat_fee(floor.FEE * 1e4))
+    costs = replace(Costs.none(), fills=FillOptions(touch=True))
+    machine = tick_machine(tape, rules, costs, Rung.QUOTES)
+    reserve(machine, 2 * len(tape), len(tape))
+    params = np.array([HALF_WIDTH, LOT, limit, step])
+    run_compiled(load_compiled(MAKER, "on_event"), machine, params)
+    return machine
+
+
+def tick_machine(tape: Tape, rules: BrokerRules, costs: Costs, rung: Rung) -> TickMachine:
+    last_ns = int(tape["ts_ns"][-1]) + 1
+    price = float(tape["price"][tape["price"] > 0.0][0])  # a reset has none
+    rows = rules.instruments(InstrumentHistory(), [SYMBOL], [price], last_ns)
+    machine = TickMachine([SYMBOL], rows, terms(rules, costs, rung), round(AMPLE * CASH_UNITS))
+    machine.load(tape)
+    return machine
+
+
+def same_makes(given: tuple[np.ndarray, ...], tape: Tape) -> int:
+    """Refuse to compare makers that do not fill alike; return how many fills they have."""
+    count, left = floor.maker(*given, HALF_WIDTH, LOT, LIMIT)
+    machine = make_market(tape, LIMIT, floor.TICK)
+    position, account = machine.state.positions[0], machine.state.account[0]
+    worth = position["quantity"] * position["unit"] * position["price"]
+    gained = account["cash"] * CASH_UNIT + worth - AMPLE
+    assert abs(len(machine.fills) - count) <= 2 + count // 1000, (len(machine.fills), count)
+    assert abs(gained - (left - floor.CASH)) <= 1e-3 * abs(gained) + 1.0, (gained, left)
+    return len(machine.fills)
+
+
+def tape_of(given: tuple[np.ndarray, ...]) -> Tape:
+    """The floor's ticks as the engine's: checked, and merged into one tape."""
+    kind, bid, ask, bid_size, ask_size = given
+    stamps = START_NS + np.arange(len(kind)) * TICK_NS
+    at, traded = kind == 0, kind == 1
+    quotes = QuoteArrays(SYMBOL, stamps[at], bid[at], bid_size[at], ask[at], ask_size[at])
+    sides = np.zeros(int(traded.sum()), np.int64)
+    trades = TradeArrays(SYMBOL, stamps[traded], bid[traded], bid_size[traded], sides)
+    return merged_ticks([(0, quotes), (0, trades)])
 
 
 def ticks(count: int, seed: int = 1) -> tuple[np.ndarray, ...]:
@@ -86,7 +217,7 @@ def ticks(count: int, seed: int = 1) -> tuple[np.ndarray, ...]:
     return kind, bid, middle + half, sizes[0], sizes[1]
 
 
-UNITS: Final[dict[str, Callable[[int, int], dict[str, float | None]]]] = {
+UNITS: Final[dict[str, Callable[[int, int], dict[str, float]]]] = {
     "W3 brackets when flat": w3,
     "W4 a market maker on quotes and trades": w4,
 }

@@ -7,8 +7,11 @@ import math
 import numpy as np
 import pytest
 
+from bench import engine_events as events
 from bench import engine_floor as floor
+from bench import engine_ladder as ladder
 from bench import engine_works as works
+from tradelake.execution.tick_machine import TickMachine
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +42,38 @@ def test_works_take_turns_and_give_seconds() -> None:
     found = works.turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
     assert calls == ["a", "b"] * 3
     assert all(math.isfinite(seconds) for seconds in found.values())
+
+
+def test_compiled_brackets_have_the_fills_and_cash_of_those_called_back(
+    market: works.Market,
+) -> None:
+    assert events.same_trades(market.bars()) > 100
+
+
+def test_the_maker_fills_as_often_and_gains_what_its_floor_does() -> None:
+    given = events.ticks(20_000)
+    tape = events.tape_of(given)
+    assert len(tape) == 20_000
+    assert events.same_makes(given, tape) > 10
+
+
+def test_a_maker_without_room_to_buy_sends_nothing() -> None:
+    machine = events.make_market(events.tape_of(events.ticks(2_000)), 0.0, floor.TICK)
+    assert len(machine.orders) == 0
+
+
+def test_every_rung_of_the_ladder_trades_about_as_often() -> None:
+    given = ladder.inputs_of(6_000)
+    assert {len(inputs) for inputs in given.values()} <= set(range(6_000, 6_004))
+    fills = {
+        name: len(ladder.climb(rung, costs, given[rung]).fills)
+        for name, (rung, costs) in ladder.LADDER.items()
+    }
+    assert min(fills.values()) > 10, fills
+    assert max(fills.values()) < 20 * min(fills.values()), fills
+
+
+def test_the_book_of_the_ladder_is_never_crossed() -> None:
+    machine = ladder.climb(*ladder.LADDER["rung4"], ladder.book_tape(6_000))
+    assert isinstance(machine, TickMachine)
+    assert machine.crossed("BTC/USD") == 0
