@@ -115,7 +115,8 @@ _DECIDE: Final = """
 """
 _ACT_ON_BAR: Final = "        strategy(state, terms, bars, event, params, memory)\n"
 _TICKS: Final = """
-from tradelake.execution.ticks import has_tick_room, idle_until, on_tick
+from tradelake.execution.edges import idle_until
+from tradelake.execution.ticks import has_tick_room, on_tick
 
 
 @compiled

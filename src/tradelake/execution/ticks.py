@@ -1,8 +1,4 @@
-"""Matching on quotes, trades and order books: rungs 3 and 4 (Q1 to Q3, L1, L2). Compiled.
-
-An input that touches no order costs a few comparisons: for each symbol the prices are known at
-which the next quote or trade would, and they are drawn anew whenever an order has changed.
-"""
+"""Matching on quotes, trades and order books: rungs 3 and 4 (Q1 to Q3, L1, L2). Compiled."""
 
 from __future__ import annotations
 
@@ -18,15 +14,16 @@ from tradelake.execution.book import (
     is_crossed,
     reset,
     set_level,
-    size_at,
 )
 from tradelake.execution.compiled import lean
 from tradelake.execution.dated import catch_up
+from tradelake.execution.edges import TRADE, draw_edges, idle_until, trigger_price, wants_more
 from tradelake.execution.filling import fill
-from tradelake.execution.layout import NONE, OrderType, Sizing, Status
-from tradelake.execution.markets import QUEUED, RESTS, Market
+from tradelake.execution.layout import NONE, OrderType, Status
+from tradelake.execution.markets import QUEUED, Market
 from tradelake.execution.orders import compact, trailed
-from tradelake.execution.state import Rows, State
+from tradelake.execution.queue import adjust, join
+from tradelake.execution.state import State
 from tradelake.execution.taking import (
     WHOLE_MARKET,
     has_market,
@@ -35,14 +32,12 @@ from tradelake.execution.taking import (
     take,
     take_trade,
     take_trades,
-    uses_book,
 )
 from tradelake.execution.terms import Rung, Terms, Trading
 from tradelake.market.arrays import FloatArray
 from tradelake.market.tape import TickKind
 
 QUOTE = TickKind.QUOTE.value
-TRADE = TickKind.TRADE.value
 RESET = TickKind.RESET.value
 LEVEL = TickKind.LEVEL.value
 
@@ -63,29 +58,12 @@ def has_tick_room(state: State, terms: Terms, market: Market) -> bool:
 
 
 @lean
-def wants_more(state: State, order: int) -> bool:
-    """Return whether an order works and is not full."""
-    row = state.orders[order]
-    is_unsized = row.quantity == 0 and row.sizing != Sizing.QUANTITY
-    return bool(row.status == Status.WORKING and (is_unsized or row.filled < row.quantity))
-
-
-@lean
-def _trigger_price(market: Market, number: int, side: int) -> float:
-    """Return what stops of a side look at (Q3)."""
-    shown = market.rows[number]
-    if shown.traded:
-        return float(market.tape[shown.last_trade].price)
-    return float(shown.ask if side > 0 else shown.bid)
-
-
-@lean
 def _is_triggered(state: State, market: Market, order: int) -> bool:
     """Trigger a stop that is reached; return whether an order may fill."""
     row = state.orders[order]
     if row.type < OrderType.STOP or row.triggered:
         return True
-    price = _trigger_price(market, row.symbol, row.side)
+    price = trigger_price(market, row.symbol, row.side)
     if row.type == OrderType.TRAILING_STOP and np.isnan(row.water):
         row.water = price
         row.stop = trailed(row.side, row.water, row.trail)
@@ -93,17 +71,6 @@ def _is_triggered(state: State, market: Market, order: int) -> bool:
         return False
     row.triggered, state.counters[0].stale = 1, 1
     return True
-
-
-@lean
-def _join(state: State, terms: Terms, market: Market, order: int) -> None:
-    """Let a limit rest behind what is displayed at its price (L2)."""
-    row = state.orders[order]
-    row.ahead = 0.0
-    market.resting[order], state.counters[0].stale = RESTS, 1
-    if uses_book(terms, market, row.symbol):
-        market.resting[order] = QUEUED
-        row.ahead = size_at(market.books, row.symbol, half_of(row.side), row.limit)
 
 
 @lean
@@ -119,7 +86,7 @@ def _serve(
     if is_maker or row.status >= Status.FILLED or not has_limit(row.type):
         return
     if has_market(market, row.symbol):
-        _join(state, terms, market, order)
+        join(state, terms, market, order)
 
 
 @lean
@@ -138,7 +105,7 @@ def _trail(state: State, market: Market, number: int) -> None:
         row = state.orders[state.live[place]]
         if row.type != OrderType.TRAILING_STOP or row.symbol != number or row.triggered:
             continue
-        price = _trigger_price(market, number, row.side)
+        price = trigger_price(market, number, row.side)
         if row.status != Status.WORKING or np.isnan(price) or np.isnan(row.water):
             continue
         moved = min(row.water, price) if row.side > 0 else max(row.water, price)
@@ -204,34 +171,9 @@ def _match_trade(state: State, terms: Terms, market: Market, number: int, event:
         elif not has_market(market, number):
             used += take_trade(state, terms, market, order, event, used)
             if has_limit(row.type) and row.status < Status.FILLED:
-                _join(state, terms, market, order)
+                join(state, terms, market, order)
     compact(state)
     _trail(state, market, number)
-
-
-@lean
-def _adjust_queue(
-    state: State,
-    terms: Terms,
-    market: Market,
-    number: int,
-    side: int,
-    price: float,
-    before: float,
-    size: float,
-) -> None:
-    """Move own limits forward by what left the level ahead of them (L2)."""
-    for place in range(state.counters[0].live):
-        order = state.live[place]
-        row = state.orders[order]
-        if row.symbol != number or row.side != side or row.limit != price:
-            continue
-        if market.resting[order] != QUEUED or not wants_more(state, order):
-            continue
-        gone = max(before - size, 0.0)
-        if terms.queue_pro_rata and before > 0.0:
-            row.ahead -= row.ahead * (gone / before)
-        row.ahead = min(row.ahead, size)
 
 
 @lean
@@ -248,7 +190,7 @@ def _on_level(state: State, terms: Terms, market: Market, event: int) -> None:
     half, size = half_of(tick.side), max(tick.size, 0.0)
     before = set_level(books, number, half, tick.price, size, terms.own_trades_stay)
     if state.counters[0].live > 0:
-        _adjust_queue(state, terms, market, number, tick.side, tick.price, before, size)
+        adjust(state, terms, market, number, tick.side, tick.price, before, size)
     if tick.kind != LEVEL:
         return
     shown.bid, shown.ask = best(books, number, 0), best(books, number, 1)
@@ -362,85 +304,6 @@ def on_tick(state: State, terms: Terms, market: Market, event: int) -> None:
         _on_level(state, terms, market, event)
     if state.counters[0].stale:
         draw_edges(state, market)
-
-
-@lean
-def draw_edges(state: State, market: Market) -> None:
-    """Draw for each symbol the prices at which the next input touches an order."""
-    for number in range(market.rows.shape[0]):
-        shown = market.rows[number]
-        shown.ask_below, shown.bid_above = -np.inf, np.inf
-        shown.bid_below, shown.ask_above = -np.inf, np.inf
-        shown.trade_below, shown.trade_above = -np.inf, np.inf
-        shown.always = 0
-    for place in range(state.counters[0].live):
-        order = state.live[place]
-        if wants_more(state, order):
-            _draw_edge(state, market, order)
-    state.counters[0].stale = 0
-
-
-@lean
-def _draw_edge(state: State, market: Market, order: int) -> None:
-    row = state.orders[order]
-    shown, side = market.rows[row.symbol], row.side
-    if market.resting[order] != 0:
-        if side > 0:
-            shown.ask_below = max(shown.ask_below, row.limit)
-            shown.trade_below = max(shown.trade_below, row.limit)
-        else:
-            shown.bid_above = min(shown.bid_above, row.limit)
-            shown.trade_above = min(shown.trade_above, row.limit)
-        return
-    price = _trigger_price(market, row.symbol, side)
-    is_stop = row.type == OrderType.STOP or row.type == OrderType.STOP_LIMIT
-    if not is_stop or row.triggered or is_beyond(-side, row.stop, price) or price == row.stop:
-        shown.always = 1
-    elif side > 0:
-        shown.trade_above = min(shown.trade_above, row.stop)
-        shown.ask_above = min(shown.ask_above, row.stop if not shown.traded else np.inf)
-    else:
-        shown.trade_below = max(shown.trade_below, row.stop)
-        shown.bid_below = max(shown.bid_below, row.stop if not shown.traded else -np.inf)
-
-
-@lean
-def idle_until(
-    tape: Rows, rows: Rows, positions: Rows, counters: Rows, first: int, last: int
-) -> int:
-    """Take down inputs that touch no order; return the first that may, or ``last``.
-
-    It is given the few arrays it needs: what takes the whole state costs more than its work.
-    """
-    counter = counters[0]
-    if counter.stale:
-        return first
-    next_ns = min(counter.next_ns, counter.dated_ns)
-    for event in range(first, last):
-        tick = tape[event]
-        shown = rows[tick.symbol]
-        if tick.ts_ns >= next_ns or tick.kind > TRADE or shown.booked or shown.always:
-            return event
-        if tick.kind == TRADE:
-            price = tick.price
-            if price <= shown.trade_below or price >= shown.trade_above or not shown.traded:
-                return event
-            shown.last_trade = event
-            if not shown.marked:
-                positions[tick.symbol].price = price
-            continue
-        bid, ask = tick.price, tick.price2
-        if ask <= shown.ask_below or bid >= shown.bid_above or not shown.quoted:
-            return event
-        if bid <= shown.bid_below or ask >= shown.ask_above:
-            return event
-        if not (bid > 0.0 and ask > 0.0 and tick.size > 0.0 and tick.size2 > 0.0):
-            return event
-        shown.bid, shown.bid_size, shown.bid_taken = bid, tick.size, 0.0
-        shown.ask, shown.ask_size, shown.ask_taken = ask, tick.size2, 0.0
-        shown.marked = 1
-        positions[tick.symbol].price = (bid + ask) / 2.0
-    return last
 
 
 @lean
