@@ -64,6 +64,15 @@ def test_crossed_quotes_are_refused_unless_flagged_or_masked() -> None:
         quotes([101.0], [100.0])
 
 
+def test_a_finding_has_the_instant_of_the_first_bad_row() -> None:
+    good = quotes([99.0, 99.5, 99.7], [100.0, 100.5, 100.7])
+    crossed = np.array([100.0, 99.0, 100.7])
+    sizes = good.bid_size
+    flagged = QuoteArrays("BTC/USD", good.ts_ns, good.bid, sizes, crossed, sizes, bad="flag")
+    (found,) = run([flagged], Once(), broker=IDEAL, costs=Costs.none(), cash=1_000.0).findings
+    assert (found.rule, found.rows, found.first_ns) == ("crossed", 1, T0 + S)
+
+
 def test_a_vectorised_strategy_is_refused_on_ticks() -> None:
     with pytest.raises(ConfigError, match="expected callbacks"):
         run([quotes([1.0], [2.0])], make("buy_and_hold", {}))

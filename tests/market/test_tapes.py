@@ -67,6 +67,13 @@ def test_a_time_that_goes_back_is_left_out_when_masked():
     assert merged_ticks([(0, masked)])["ts_ns"].tolist() == [1, 3]
 
 
+def test_the_first_row_that_breaks_a_rule_is_told_with_its_time():
+    flagged = trades(ts=(1, 5, 9), price=(10.0, np.nan, -1.0), bad="flag")
+    assert flagged.first == {"price": 5}
+    assert quotes(bid=(9.0, 11.0), bad="flag").first == {"crossed": 2}
+    assert trades().first == {}
+
+
 def test_columns_are_read_only():
     with pytest.raises(ValueError, match="read-only"):
         trades().price[0] = 1.0

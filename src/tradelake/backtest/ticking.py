@@ -137,7 +137,7 @@ def _first_price(tape: np.ndarray[Any, Any], number: int, symbol: str) -> float:
 
 def _findings(data: Sequence[TickArrays]) -> list[Finding]:
     return [
-        Finding(one.symbol, rule, one.bad, count, int(one.ts_ns[0]))
+        Finding(one.symbol, rule, one.bad, count, one.first[rule])
         for one in data
         for rule, count in one.found.items()
         if count

@@ -50,6 +50,8 @@ class TradeArrays:
         Rows that go into a tape.
     found : dict
         How many rows broke each rule; empty where all are good.
+    first : dict
+        When the first of them was, ns since 1970 UTC, as its row says.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class TradeArrays:
     bad: Treatment = "refuse"
     usable: BoolArray = field(init=False)
     found: dict[str, int] = field(init=False)
+    first: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         _freeze(self, integers=("ts_ns", "side"), floats=("price", "size"))
@@ -121,6 +124,7 @@ class QuoteArrays:
     bad: Treatment = "refuse"
     usable: BoolArray = field(init=False)
     found: dict[str, int] = field(init=False)
+    first: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         _freeze(self, integers=("ts_ns",), floats=("bid", "bid_size", "ask", "ask_size"))
@@ -188,6 +192,7 @@ class BookArrays:
     bad: Treatment = "refuse"
     usable: BoolArray = field(init=False)
     found: dict[str, int] = field(init=False)
+    first: dict[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
         _freeze(self, ("ts_ns", "side"), ("price", "size"), ("reset", "last"))
@@ -240,6 +245,7 @@ class _Check:
         self._symbol, self._noun, self._bad, self._ts_ns = symbol, noun, bad, ts_ns
         self._usable = np.ones(len(ts_ns), np.bool_)
         self._found: dict[str, int] = {}
+        self._first: dict[str, int] = {}
 
     def order(self) -> None:
         """A time below one that came before goes back."""
@@ -258,14 +264,16 @@ class _Check:
         """Apply a rule; ``flagged`` says that a row that breaks it can still be used."""
         if not broken.any():
             return
+        where = int(np.argmax(broken))
         if self._bad == "refuse":
-            where = int(np.argmax(broken))
             raise InvalidData(
                 rule,
                 f"expected {expected}; found {column[where]} in {self._symbol} {self._noun} "
                 f"{where} at {self._ts_ns[where]} ns",
             )
         self._found[rule] = self._found.get(rule, 0) + int(broken.sum())
+        at = int(self._ts_ns[where])
+        self._first[rule] = min(at, self._first.get(rule, at))
         if self._bad == "mask" or not flagged:
             self._usable &= ~broken
 
@@ -274,6 +282,7 @@ class _Check:
         self._usable.flags.writeable = False
         object.__setattr__(owner, "usable", self._usable)
         object.__setattr__(owner, "found", self._found)
+        object.__setattr__(owner, "first", self._first)
 
 
 def _ends(last: BoolArray, usable: BoolArray) -> BoolArray:
