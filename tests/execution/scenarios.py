@@ -310,47 +310,57 @@ class _Writer:
         return self.scenario
 
     def ticks(self) -> Scenario:
-        """Quotes and trades, or a book: one symbol after the other at instants of their own."""
+        """Quotes, trades and books: one symbol after the other at instants of their own."""
         draw, now_ns = self.draw, START_NS
+        kinds = ["quotes", "book", "both", "none"]
+        weights = [6, 1, 1, 1] if self.scenario.terms.rung == Rung.QUOTES else [1, 6, 1, 1]
+        shown = draw.choices(kinds, weights, k=len(self.prices))
         for step in range(self.length):
             now_ns += draw.choice([0, 1, MINUTE_NS // 4])
             symbol = draw.randrange(len(self.prices))
             self.prices[symbol] = round(self.prices[symbol] * (1.0 + draw.gauss(0.0, 0.003)), 2)
-            self.tick(symbol, now_ns, step)
+            now_ns = self.tick(symbol, now_ns, shown[symbol], step)
             if draw.random() < 0.3:
                 self.decide(now_ns)
         self.add("advance", now_ns=now_ns + HOUR_NS)
         return self.scenario
 
-    def tick(self, symbol: int, now_ns: int, event: int) -> None:
+    def tick(self, symbol: int, now_ns: int, shown: str, event: int) -> int:
+        """Write a tick, of a book all levels of an update; return its instant, or its last."""
         draw, price = self.draw, self.prices[symbol]
         where: dict[str, Any] = {"symbol": symbol, "ts_ns": now_ns}
         size = draw.choice([0.01, 0.5, 20.0, draw.uniform(0.0, 300.0)])
-        if draw.random() < 0.3:
+        if shown == "none" or draw.random() < 0.3:
             side = draw.choice([0, 1, -1])
             self.add("trade", **where, price=price, size=size, side=side, event=event)
-        elif self.scenario.terms.rung == Rung.BOOK:
-            self.book(where, price, size, event)
+        elif shown == "book" or (shown == "both" and draw.random() < 0.6):
+            return self.book(symbol, now_ns, price, event)
         else:
             gap = draw.choice([0.01, 0.05])
             sizes = {"bid_size": size, "ask_size": draw.choice([0.0, 1.0, 50.0])}
             self.add("quote", **where, bid=price, ask=price + gap, **sizes, event=event)
+        return now_ns
 
-    def book(self, where: dict[str, Any], price: float, size: float, event: int) -> None:
-        """A level told anew on either side of the price, or the whole book."""
-        draw = self.draw
-        if draw.random() < 0.1 or event < len(self.prices):
-            self.add("book_reset", **where)
-            for depth in range(1, 5):
-                for side in (1, -1):
-                    level = round(price - side * 0.01 * depth, 2)
-                    size = draw.uniform(0.1, 50.0)
-                    self.add("book_level", **where, side=side, price=level, size=size, event=event)
-            return
-        side = draw.choice([1, -1])
-        level = round(price - side * 0.01 * draw.choice([0, 1, 2, 3]), 2)
-        size = draw.choice([0.0, size, size])
-        self.add("book_level", **where, side=side, price=level, size=size, event=event)
+    def book(self, symbol: int, now_ns: int, price: float, event: int) -> int:
+        """A few levels, or the whole book: mostly at one instant and mostly to the end."""
+        draw, levels = self.draw, []
+        is_snapshot = draw.random() < 0.2 or event < len(self.prices)
+        for depth in range(1, 5) if is_snapshot else draw.choices(range(4), k=draw.choice([1, 3])):
+            for side in (1, -1) if is_snapshot else (draw.choice([1, -1]),):
+                size = draw.choice([0.0, 0.01, 0.5, 20.0, draw.uniform(0.1, 300.0)])
+                levels.append((side, round(price - side * 0.01 * depth, 2), size))
+        if is_snapshot:
+            self.add("book_reset", symbol=symbol, ts_ns=now_ns)
+        if draw.random() < 0.05:
+            levels = levels[: draw.randrange(len(levels) + 1)]
+        is_torn, ends_at = draw.random() < 0.1, len(levels) - (draw.random() > 0.05)
+        for place, (side, at, size) in enumerate(levels):
+            told = {"side": side, "price": at, "size": size, "last": place == ends_at}
+            self.add("book_level", symbol=symbol, ts_ns=now_ns, **told, event=event)
+            if is_torn:
+                self.decide(now_ns)
+                now_ns += draw.choice([0, MINUTE_NS // 9])
+        return now_ns
 
 
 def bar_scenario(seed: int, length: int = 40, symbols: int | None = None) -> Scenario:
@@ -360,9 +370,9 @@ def bar_scenario(seed: int, length: int = 40, symbols: int | None = None) -> Sce
 
 
 def tick_scenario(seed: int, length: int = 80) -> Scenario:
-    """A random scenario on quotes and trades, or on books and trades: rungs 3 and 4."""
+    """A random scenario on quotes, trades and books: rungs 3 and 4."""
     rung = int(Rung.QUOTES) if seed % 2 == 0 else int(Rung.BOOK)
-    return _Writer(seed, rung, 1 + seed % 2, length).ticks()
+    return _Writer(seed, rung, 1 + seed // 2 % 3, length).ticks()
 
 
 bar_scenarios = st.builds(bar_scenario, st.integers(0, 2**32 - 1), st.integers(5, 60))

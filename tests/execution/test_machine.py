@@ -219,6 +219,66 @@ def test_order_is_rejected_with_its_reason_when_a_check_fails(order, reason) -> 
     assert made.state.account["rejects"][0] == 1
 
 
+@pytest.mark.parametrize(
+    ("allow_short", "statuses_then"),
+    [(False, [Status.FILLED, Status.FILLED]), (True, [Status.FILLED, Status.REJECTED])],
+)
+def test_who_sells_what_is_held_is_not_asked_for_the_minima(allow_short, statuses_then) -> None:
+    rows = instruments(instrument(minimum=10_000_000, minimum_value=10 * 10**8))
+    made = machine(*[(100.0,) * 4] * 2, rows=rows, allow_short=allow_short)
+    place(made, amount=1.0)
+    made.advance(0, 1)
+    made.place("BTC/USD", Side.SELL, 0.01, now_ns=int(made.bars["close_ns"][0]))
+    made.advance(1, 2)
+    assert statuses(made) == statuses_then
+
+
+@pytest.mark.parametrize("price", [1e300, 1e18, 5e-324])
+def test_a_price_that_nobody_could_mean_is_rejected(price) -> None:
+    made = machine((100.0,) * 4)
+    place(made, kind=OrderType.LIMIT, limit=price)
+    made.bracket("BTC/USD", 1, 1.0, now_ns=0, stop_loss=90.0, take_profit=price)
+    play(made)
+    assert made.orders["reason"][:2].tolist() == [Reason.BAD_PRICE] * 2
+    assert len(made.fills) == 0
+
+
+def test_an_exit_that_is_worth_more_than_fits_an_integer_ends_unfilled() -> None:
+    # Every fill is cut: what the open leaves of the exit would fill inside the bar at its limit.
+    made = machine((100.0, 100.0, 99.0, 100.0), allow_short=True, partial_probability=1.0)
+    made.bracket("BTC/USD", -1, 1.5, now_ns=0, take_profit=1e14)
+    play(made)
+    assert made.orders["reason"].tolist() == [0, Reason.BAD_QUANTITY]
+    assert prices(made) == [100.0, 100.0]
+
+
+def test_an_exit_with_nothing_to_close_waits_for_more_when_its_stop_is_reached() -> None:
+    # 3 of 10 are bought and sold at the target; the stop has nothing until the other 7 are bought.
+    bars = (100.0, 100.0, 100.0, 100.0, 30.0), (112.0, 112.0, 85.0, 90.0, 1_000.0)
+    made = machine(*bars, participation=0.1)
+    entry = {"kind": OrderType.LIMIT, "limit": 100.0}
+    made.bracket("BTC/USD", 1, 10.0, now_ns=0, stop_loss=90.0, take_profit=110.0, **entry)
+    play(made)
+    sold = made.fills["side"] * made.fills["quantity"] // 10**8
+    assert list(zip(sold.tolist(), prices(made), strict=True)) == [
+        (3, 100.0),
+        (-3, 112.0),
+        (7, 100.0),
+        (-7, 90.0),
+    ]
+
+
+def test_an_exit_with_nothing_to_close_does_nothing_when_its_entry_does_not_fill() -> None:
+    bars = (100.0, 100.0, 100.0, 100.0, 30.0), (112.0, 130.0, 111.0, 112.0, 1_000.0)
+    made = machine(*bars, (112.0,) * 4, participation=0.1, allow_short=True)
+    entry = {"kind": OrderType.LIMIT, "limit": 100.0}
+    made.bracket("BTC/USD", 1, 10.0, now_ns=0, stop_loss=90.0, take_profit=110.0, **entry)
+    play(made)
+    assert made.fills["side"].tolist() == [1, -1]
+    assert made.state.positions["quantity"][0] == 0
+    assert statuses(made) == [Status.WORKING] * 3
+
+
 def test_unknown_symbol_is_rejected() -> None:
     made = machine((100.0,) * 4)
     made.place("DOGE/USD", 1, 1.0, now_ns=0)

@@ -382,13 +382,63 @@ def test_a_level_that_vanishes_leaves_nothing_ahead_l2():
     assert venue.end().fills() == [(5.0, 100.0, 1, 30)]
 
 
-def test_a_reset_leaves_no_more_ahead_than_it_shows_l2():
+@pytest.mark.parametrize("shown", [30.0, 160.0, 0.0])
+def test_a_reset_puts_an_order_behind_all_that_its_snapshot_shows_l2(shown):
     rows = (
         level(20, 0, 0.0, 0.0, TickKind.RESET),
-        level(20, 1, 100.0, 30.0, TickKind.PART),
-        level(20, -1, 101.0, 9.0),
+        trade(21, 100.0, 500.0, -1),
+        level(22, 1, 100.0, shown, TickKind.PART),
+        level(22, -1, 101.0, 9.0),
     )
-    assert book_with_queue(*rows).end().order(0)["ahead"] == 30.0
+    venue = book_with_queue(*rows).end()
+    assert venue.order(0)["ahead"] == shown
+    assert venue.fills() == []
+
+
+def test_an_order_that_joins_inside_a_snapshot_is_behind_what_it_shows_l2():
+    rows = level(20, 0, 0.0, 0.0, TickKind.RESET), level(30, 1, 99.0, 30.0, TickKind.PART)
+    venue = book_with_queue(*rows, level(30, -1, 101.0, 9.0))
+    venue.to(3).buy(1.0, kind=OrderType.LIMIT, limit=99.0)
+    assert venue.end().order(1)["ahead"] == 30.0
+
+
+@pytest.mark.parametrize("rung", [Rung.QUOTES, Rung.BOOK])
+def test_nothing_is_taken_from_an_update_that_is_not_whole_l1(rung):
+    opening = level(10, 1, 99.0, 5.0, TickKind.PART), level(10, -1, 101.0, 5.0)
+    told = level(20, -1, 100.0, 5.0, TickKind.PART), level(40, -1, 101.0, 0.0)
+    venue = Venue(terms(rung), *opening, *told)
+    venue.to(3).buy(1.0)
+    assert venue.end().fills() == [(1.0, 100.0, 0, 40)]
+
+
+def test_a_quote_is_not_heeded_where_there_is_a_book_l1():
+    opening = level(10, 1, 99.0, 5.0, TickKind.PART), level(10, -1, 101.0, 5.0)
+    venue = Venue(terms(Rung.BOOK), *opening, quote(20, 89.0, 9.0, 90.0, 9.0))
+    venue.to(3).buy(1.0)
+    venue.machine.finish(30)
+    assert venue.fills() == [(1.0, 101.0, 0, 20)]
+
+
+def test_a_taker_gets_no_more_than_the_trade_where_nothing_is_displayed_q1():
+    venue = Venue(terms(beyond_top=True), trade(10, 100.0, 9.0), trade(20, 100.0, 2.0))
+    venue.to(1).buy(5.0)
+    assert venue.end().fills() == [(2.0, 100.0, 0, 20)]
+
+
+def test_a_position_is_marked_at_its_first_fill_where_only_one_side_is_displayed_q3():
+    venue = Venue(terms(), quote(10, 0.0, 0.0, 100.0, 5.0), quote(20, 0.0, 0.0, 101.0, 5.0))
+    venue.to(1).buy(1.0)
+    assert venue.end().machine.state.positions["price"][0] == 100.0
+
+
+def test_a_cancel_of_an_exit_comes_before_its_entry_takes_t4():
+    venue = Venue(terms(), *[quote(ts, 99.0, 5.0, 100.0, 5.0) for ts in (10, 20)])
+    venue.to(1)
+    entry = venue.machine.bracket("S0", 1, 1.0, now_ns=10, stop_loss=90.0, take_profit=110.0)
+    venue.machine.cancel(entry + 1, now_ns=10)
+    venue.end()
+    assert venue.machine.orders["quantity"].tolist() == [10**6, 0, 0]
+    assert venue.machine.orders["reason"].tolist() == [0, Reason.BY_STRATEGY, Reason.OCO]
 
 
 KINDS = st.sampled_from(["quote", "trade", "level"])

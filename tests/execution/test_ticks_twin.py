@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
-from tests.execution.scenarios import Scenario, feed, tick_scenario
+from tests.execution.scenarios import Scenario, feed, tick_scenario, tick_scenarios
 from tests.execution.test_twin_agrees import Compiled
 from tradelake.execution.layout import NONE
 from tradelake.execution.tick_machine import TickMachine
@@ -98,3 +99,9 @@ def agree(scenario: Scenario) -> None:
 @pytest.mark.parametrize("seed", range(60))
 def test_compiled_ticks_agree_with_their_twin_when_the_seed_is_fixed(seed: int) -> None:
     agree(tick_scenario(seed))
+
+
+@settings(deadline=None, max_examples=150)
+@given(tick_scenarios)
+def test_compiled_ticks_agree_with_their_twin_in_any_scenario(scenario: Scenario) -> None:
+    agree(scenario)

@@ -184,6 +184,8 @@ def book_one(
     moved = quantity - fee if in_base else quantity
     paid = value if in_base else value + side * fee
     realised = _move(state, row.symbol, side, moved, paid)
+    if np.isnan(position.price):
+        position.price = price
     if in_base:
         position.fees_base += fee
     else:

@@ -26,6 +26,9 @@ MOST_UNITS: Final = 4e18
 """More does not fit an integer of 63 bits."""
 MOST_TARGET: Final = 1_000.0
 """Times the equity: what is beyond is no honest target."""
+LEAST_PRICE: Final = 1e-15
+MOST_PRICE: Final = 1e15
+"""What is outside is no honest price, and its products with quantities may fit no integer."""
 
 
 @lean
@@ -152,6 +155,11 @@ def _is_bad(number: float) -> bool:
 
 
 @lean
+def _is_bad_price(price: float) -> bool:
+    return not LEAST_PRICE <= price <= MOST_PRICE
+
+
+@lean
 def _is_off(price: float, tick: float) -> bool:
     if tick <= 0.0:
         return False
@@ -165,7 +173,7 @@ def _check_terms(state: State, terms: Terms, order: int) -> int:
     row = state.orders[order]
     symbol = state.symbols[row.symbol]
     limited, stopped = has_limit(row.type), has_stop(row.type)
-    if (limited and _is_bad(row.limit)) or (stopped and _is_bad(row.stop)):
+    if (limited and _is_bad_price(row.limit)) or (stopped and _is_bad_price(row.stop)):
         return Reason.BAD_PRICE.value
     if row.type == OrderType.TRAILING_STOP and (
         not np.isfinite(row.trail) or row.trail == 0.0 or row.trail <= -1.0
@@ -229,10 +237,11 @@ def _check_size(state: State, terms: Terms, order: int) -> int:
     row = state.orders[order]
     position, symbol = state.positions[row.symbol], state.symbols[row.symbol]
     value = row.amount * CASH_UNITS
+    may_open = row.side == Side.BUY or terms.allow_short
     if row.sizing == Sizing.QUANTITY:
         if row.quantity == 0:
             row.quantity = units_of(row.amount, position.unit, row.step)
-        if row.quantity < max(symbol.minimum, 1):
+        if row.quantity < max(symbol.minimum if may_open else 0, 1):
             return Reason.BELOW_MINIMUM.value
         price = row.limit if has_limit(row.type) else position.price
         if row.type == OrderType.STOP:
@@ -242,7 +251,7 @@ def _check_size(state: State, terms: Terms, order: int) -> int:
         return Reason.NONE.value
     if value >= MOST_UNITS:
         return Reason.BAD_QUANTITY.value
-    if np.rint(value) < symbol.minimum_value:
+    if may_open and np.rint(value) < symbol.minimum_value:
         return Reason.BELOW_MINIMUM.value
     if 0 < terms.cap < np.rint(value):
         return Reason.ABOVE_CAP.value
@@ -285,7 +294,7 @@ def _inherit(state: State, order: int) -> bool:
     row.parent, row.group = old.parent, old.group
     keeps_place = np.isnan(row.limit) and np.isnan(row.stop) and np.isnan(row.trail)
     row.limit = old.limit if np.isnan(row.limit) else row.limit
-    if np.isnan(row.stop):
+    if np.isnan(row.stop) or row.type == OrderType.TRAILING_STOP:
         row.stop, row.triggered = old.stop, old.triggered
     if np.isnan(row.trail):
         row.trail, row.water = old.trail, old.water
@@ -297,7 +306,6 @@ def _inherit(state: State, order: int) -> bool:
         row.amount = rest * state.positions[old.symbol].unit
     else:
         row.sizing, row.amount = old.sizing, old.amount
-    row.ahead = old.ahead
     return bool(keeps_place)
 
 
@@ -336,6 +344,8 @@ def _take_place(
     old.group = NONE
     old.status, old.reason, old.ended_ns = Status.CANCELLED, Reason.REPLACED, ts_ns
     promise(state, terms, replaced)
+    row.ahead = old.ahead
+    old.ahead = 0.0 if np.isnan(old.ahead) else old.ahead
     kept = 0
     for place in range(counters.live):
         other = state.live[place]

@@ -11,7 +11,7 @@ from tradelake.execution.compiled import lean
 from tradelake.execution.layout import OrderType, Sizing, Status
 from tradelake.execution.markets import Market
 from tradelake.execution.state import Rows, State
-from tradelake.execution.taking import is_beyond
+from tradelake.execution.taking import is_beyond, shows_prices
 from tradelake.market.tape import TickKind
 
 TRADE = TickKind.TRADE.value
@@ -31,6 +31,8 @@ def trigger_price(market: Market, number: int, side: int) -> float:
     shown = market.rows[number]
     if shown.traded:
         return float(market.tape[shown.last_trade].price)
+    if not shows_prices(market, number):
+        return np.nan
     return float(shown.ask if side > 0 else shown.bid)
 
 

@@ -230,6 +230,10 @@ def fill(
         return 0
     side, symbol = row.side, row.symbol
     price = price_for(state, terms, order, quantity, reference, maker, ts_ns)
+    if rest * state.positions[symbol].unit * price * CASH_UNITS >= MOST_UNITS:
+        status = Status.CANCELLED.value if row.filled > 0 else Status.REJECTED.value
+        end(state, terms, order, status, Reason.BAD_QUANTITY.value, ts_ns)
+        return 0
     rate = rate_at(state, terms, ts_ns, maker)
     enough = _sufficient(state, terms, order, rest, price, rate)
     if enough < rest:

@@ -24,6 +24,7 @@ MARKET: Final = np.dtype(
         ("marked", np.int64),  # 1: there was a mid
         ("traded", np.int64),
         ("booked", np.int64),
+        ("telling", np.int64),  # TOLD, PARTLY or ANEW: whether an update of the book is whole
         ("last_trade", np.int64),  # row on the tape, or NONE
         ("crossed", np.int64),  # how many updates left the book crossed
         # The next inputs that touch an order: any, an ask at or below, a bid at or above, ...
@@ -51,6 +52,11 @@ class Market(NamedTuple):
 
 RESTS: Final = 1
 QUEUED: Final = 2
+TOLD: Final = 0
+PARTLY: Final = 1
+"""More of an update follows."""
+ANEW: Final = 2
+"""More of an update follows that began with a reset."""
 
 
 def roomier(market: Market, orders: int) -> Market:

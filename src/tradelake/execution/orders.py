@@ -252,6 +252,8 @@ def _end_one(state: State, terms: Terms, order: int, status: int, reason: int, t
     row.status, row.ended_ns = status, ts_ns
     if reason != Reason.NONE:
         row.reason = reason
+    if np.isnan(row.ahead):  # a replacement that ends before it could join a queue
+        row.ahead = 0.0
     if status == Status.REJECTED:
         state.account[0].rejects += 1
     promise(state, terms, order)

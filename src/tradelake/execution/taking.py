@@ -12,7 +12,7 @@ from tradelake.execution.book import half_of, is_crossed, key_of, room_at
 from tradelake.execution.compiled import lean
 from tradelake.execution.filling import fill
 from tradelake.execution.layout import NONE, Reason, Side, Sizing, Status, TimeInForce
-from tradelake.execution.markets import Market
+from tradelake.execution.markets import TOLD, Market
 from tradelake.execution.orders import end
 from tradelake.execution.state import State
 from tradelake.execution.terms import Impact, Rung, Terms
@@ -69,9 +69,11 @@ def has_market(market: Market, number: int) -> bool:
 
 @lean
 def shows_prices(market: Market, number: int) -> bool:
-    """Return whether there is something to take from."""
+    """Return whether what is displayed is whole and can be."""
     row = market.rows[number]
-    return bool(row.quoted and not (row.booked and is_crossed(market.books, number)))
+    if not row.booked:
+        return bool(row.quoted)
+    return bool(row.telling == TOLD and row.quoted and not is_crossed(market.books, number))
 
 
 @lean
@@ -215,14 +217,12 @@ def _make_from_book(
 def take_trade(
     state: State, terms: Terms, market: Market, order: int, event: int, used: int
 ) -> int:
-    """Fill a taker at a trade, where nothing else is known (Q1); return the units."""
+    """Fill a taker at a trade where nothing else is known, up to its size (Q1); return units."""
     row, tick = state.orders[order], market.tape[event]
     number = row.symbol
     done = 0
     if not has_limit(row.type) or not is_beyond(row.side, tick.price, row.limit):
         room = max(units_of(tick.size, state.positions[number].unit, 1) - used, 0)
-        if terms.beyond_top:
-            room = WHOLE_MARKET
         state.symbols[number].bar_volume, state.symbols[number].done = tick.size, used
         done = fill(state, terms, order, tick.price, room, False, True, tick.ts_ns)
     drop_rest(state, terms, order, tick.ts_ns)

@@ -20,9 +20,9 @@ from tradelake.execution.dated import catch_up
 from tradelake.execution.edges import TRADE, draw_edges, idle_until, trigger_price, wants_more
 from tradelake.execution.filling import fill
 from tradelake.execution.layout import NONE, OrderType, Status
-from tradelake.execution.markets import QUEUED, Market
+from tradelake.execution.markets import ANEW, PARTLY, QUEUED, TOLD, Market
 from tradelake.execution.orders import compact, trailed
-from tradelake.execution.queue import adjust, join
+from tradelake.execution.queue import adjust, find_places, join, lose_places
 from tradelake.execution.state import State
 from tradelake.execution.taking import (
     WHOLE_MARKET,
@@ -186,13 +186,19 @@ def _on_level(state: State, terms: Terms, market: Market, event: int) -> None:
         shown.booked, state.counters[0].stale = 1, 1
     if tick.kind == RESET:
         reset(books, number)
+        lose_places(state, market, number)
+        shown.telling = ANEW
         return
     half, size = half_of(tick.side), max(tick.size, 0.0)
     before = set_level(books, number, half, tick.price, size, terms.own_trades_stay)
     if state.counters[0].live > 0:
         adjust(state, terms, market, number, tick.side, tick.price, before, size)
     if tick.kind != LEVEL:
+        shown.telling = max(shown.telling, PARTLY)
         return
+    if shown.telling == ANEW:
+        find_places(state, number)
+    shown.telling = TOLD
     shown.bid, shown.ask = best(books, number, 0), best(books, number, 1)
     shown.bid_size, shown.ask_size = best_size(books, number, 0), best_size(books, number, 1)
     shown.bid_taken, shown.ask_taken = 0.0, 0.0

@@ -3,7 +3,7 @@
 Sources, all below https://alpaca.markets: the fees since 2023 in support/crypto-maker-taker-gmt-faq
 ("effective from March 13th 2023"), those before in docs/crypto/activities, whose example is of
 2022-08-12; orders in docs/crypto/orders. The smallest order is from users' reports
-(github.com/ccxt/ccxt/pull/30101): it binds buys for USD only, here sells too.
+(github.com/ccxt/ccxt/pull/30101): it binds buys for USD only.
 """
 
 from __future__ import annotations

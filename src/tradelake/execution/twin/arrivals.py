@@ -108,7 +108,7 @@ def inherit(state: State, order: Order, old: Order) -> None:
     order.symbol, order.side, order.type, order.tif = old.symbol, old.side, old.type, old.tif
     order.parent, order.group = old.parent, old.group
     order.limit = old.limit if math.isnan(order.limit) else order.limit
-    if math.isnan(order.stop):
+    if math.isnan(order.stop) or order.type == OrderType.TRAILING_STOP:
         order.stop, order.triggered = old.stop, old.triggered
     if math.isnan(order.trail):
         order.trail, order.water = old.trail, old.water

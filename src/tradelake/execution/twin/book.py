@@ -31,7 +31,7 @@ def uses_book(state: State, symbol: int) -> bool:
 def levels(state: State, symbol: int, side: int) -> list[Level]:
     """L1, Q1: what rests on a side, best first; of quotes the top alone."""
     market = state.markets[symbol]
-    if market.has_book and is_crossed(market):
+    if market.has_book and (market.is_partly_told or is_crossed(market)):
         return []
     if market.has_book:
         prices = sorted(market.books[side], reverse=side == Side.BUY)
@@ -71,13 +71,34 @@ def tell_level(terms: Terms, market: Market, side: int, price: float, size: floa
     return before
 
 
-def forget(market: Market) -> None:
-    """Forget a book whose levels are told anew."""
+def forget(state: State, symbol: int) -> None:
+    """L2: forget a book; own limits go behind what its snapshot will show at their price."""
+    market = state.markets[symbol]
+    for order in queued(state, symbol):
+        order.ahead = math.inf
     for book in market.books.values():
         book.clear()
     market.taken.clear()
     market.traded.clear()
-    market.has_book = True
+    market.has_book = market.is_partly_told = market.is_told_anew = True
+
+
+def end_update(state: State, symbol: int) -> None:
+    """L1, L2: an update is whole; a price that a snapshot does not show has nobody waiting."""
+    market = state.markets[symbol]
+    market.is_partly_told = market.is_told_anew = False
+    for order in queued(state, symbol):
+        if math.isinf(order.ahead):
+            order.ahead = 0.0
+
+
+def queued(state: State, symbol: int) -> list[Order]:
+    """Return the orders of a symbol that stand in a queue."""
+    return [
+        order
+        for order in state.orders
+        if order.symbol == symbol and order.queued and not order.ended
+    ]
 
 
 def join_queue(state: State, order: Order) -> None:
@@ -86,20 +107,21 @@ def join_queue(state: State, order: Order) -> None:
     order.ahead = 0.0
     order.queued = uses_book(state, order.symbol)
     if order.queued:
-        order.ahead = state.markets[order.symbol].books[order.side].get(order.limit, 0.0)
+        market = state.markets[order.symbol]
+        unknown = math.inf if market.is_told_anew else 0.0
+        order.ahead = market.books[order.side].get(order.limit, unknown)
 
 
-def shrink_queue(
-    terms: Terms, market: Market, orders: list[Order], side: int, price: float, before: float
-) -> None:
+def shrink_queue(state: State, symbol: int, side: int, price: float, before: float) -> None:
     """L2: who left a level that shrank by more than was traded stood in front, or did not."""
+    market = state.markets[symbol]
     size = market.books[side].get(price, 0.0)
     before = max(before - market.traded.pop((side, price), 0.0), 0.0)
     left = max(before - size, 0.0)
-    for order in orders:
-        if not order.queued or order.side != side or order.limit != price:
+    for order in queued(state, symbol):
+        if order.side != side or order.limit != price:
             continue
-        if terms.queue_pro_rata and before > 0.0:
+        if state.terms.queue_pro_rata and before > 0.0:
             order.ahead -= order.ahead * (left / before)
         order.ahead = min(order.ahead, size)
 

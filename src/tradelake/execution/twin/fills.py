@@ -200,6 +200,10 @@ def fill(state: State, order: Order, offer: Offer) -> int:
     if quantity <= 0:
         return 0
     price = price_for(state, order, offer, quantity)
+    if float(order.rest) * state.positions[order.symbol].unit * price * CASH_UNITS >= LARGEST:
+        status = Status.CANCELLED if order.filled > 0 else Status.REJECTED
+        end(state, order, status, Reason.BAD_QUANTITY, offer.ts_ns)
+        return 0
     allowed = most_allowed(state, order, offer, price)
     if allowed < order.rest:
         buys = order.side == Side.BUY

@@ -49,16 +49,22 @@ def pending(state: State, until_ns: int) -> list[tuple[int, int, int, int]]:
 def advance(state: State, until_ns: int) -> None:
     """T4: let happen what happens by ``until_ns``, in order."""
     changed: set[tuple[int, int]] = set()
+    newest_ns: int | None = None
     while True:
         left = [
             item
             for item in pending(state, until_ns)
             if item[1] != CHANGE or (item[2], item[3]) not in changed
         ]
+        if newest_ns is not None and not any(item[0] <= newest_ns for item in left):
+            on_arrivals(state, newest_ns)
+            newest_ns = None
+            continue
         if not left:
             state.now_ns = max(state.now_ns, until_ns)
             return
         ts_ns, kind, number, place = left[0]
+        newest_ns = ts_ns if newest_ns is None else max(newest_ns, ts_ns)
         if kind == CHANGE:
             changed.add((number, place))
             change(state, state.listings[number][place], ts_ns)
@@ -66,8 +72,6 @@ def advance(state: State, until_ns: int) -> None:
             cancel_on_arrival(state, state.orders[number], ts_ns)
         else:
             arrive(state, state.orders[number], ts_ns)
-        if not any(item[0] == ts_ns and item[1] == ARRIVAL for item in left[1:]):
-            on_arrivals(state, ts_ns)
 
 
 def alive(state: State, symbol: int) -> list[Order]:

@@ -30,6 +30,8 @@ TICK_ERROR = 1e-6
 LARGEST_TARGET = 1_000.0
 """Times the equity: what is beyond is no honest target (O2)."""
 TICK_ERROR_GROWTH = 1e-15
+LEAST_PRICE, LARGEST_PRICE = 1e-15, 1e15
+"""What is outside is no honest price (O2)."""
 
 
 def tell(state: State, order: Order, ts_ns: int, cash: int = 0, position: int = 0) -> None:
@@ -72,8 +74,8 @@ def prices_of(order: Order) -> list[float]:
 
 
 def is_good_price(price: float) -> bool:
-    """O2: whether a price is finite and positive."""
-    return math.isfinite(price) and price > 0.0
+    """O2: whether a price is one that somebody could mean."""
+    return LEAST_PRICE <= price <= LARGEST_PRICE
 
 
 def is_good_trail(order: Order) -> bool:
@@ -124,14 +126,16 @@ def check_size(state: State, order: Order) -> Reason:
     """O2: minimum and cap, of orders that say how much."""
     if order.sizing not in (Sizing.QUANTITY, Sizing.NOTIONAL):
         return Reason.NONE
-    if order.sizing == Sizing.QUANTITY and order.quantity < max(order.minimum, 1):
+    may_open = order.side == Side.BUY or state.terms.allow_short
+    minimum, minimum_value = (order.minimum, order.minimum_value) if may_open else (0, 0)
+    if order.sizing == Sizing.QUANTITY and order.quantity < max(minimum, 1):
         return Reason.BELOW_MINIMUM
     cash_units = worth(state, order, order.quantity) * CASH_UNITS
     if math.isnan(cash_units):
         return Reason.NONE
     if cash_units >= LARGEST:
         return Reason.BAD_QUANTITY
-    if round(cash_units) < order.minimum_value:
+    if round(cash_units) < minimum_value:
         return Reason.BELOW_MINIMUM
     if 0 < state.terms.cap < round(cash_units):
         return Reason.ABOVE_CAP

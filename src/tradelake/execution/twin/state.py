@@ -207,6 +207,10 @@ class Market:
     traded: dict[tuple[int, float], float] = field(default_factory=dict)
     """What traded at a side and price since it was told (L2)."""
     has_book: bool = False
+    is_partly_told: bool = False
+    """L1: whether more of an update follows."""
+    is_told_anew: bool = False
+    """L2: whether that update began with a reset."""
 
 
 @dataclass

@@ -28,6 +28,8 @@ def on_quote(
     market.bid, market.bid_size = (bid, bid_size) if has_bid else (math.nan, 0.0)
     market.ask, market.ask_size = (ask, ask_size) if has_ask else (math.nan, 0.0)
     market.has_quotes = True
+    if market.has_book:
+        return
     market.taken.clear()
     serve_all(state, symbol, ts_ns)
 
@@ -39,11 +41,12 @@ def on_level(
     market = state.markets[symbol]
     market.has_book = True
     before = book.tell_level(state.terms, market, side, price, size)
-    orders = state.working(symbol, ts_ns)
-    book.shrink_queue(state.terms, market, orders, side, price, before)
+    book.shrink_queue(state, symbol, side, price, before)
     if state.terms.rung != Rung.BOOK:
         market.taken.clear()
+    market.is_partly_told = True
     if last:
+        book.end_update(state, symbol)
         serve_all(state, symbol, ts_ns)
 
 
@@ -67,7 +70,7 @@ def on_trade(state: State, symbol: int, ts_ns: int, price: float, size: float, s
             elif order.waits_for_stop:
                 serve(state, order, ts_ns)
             elif not order.rests and not has_market(market):
-                done += take_trade(state, order, ts_ns, price, size, room - done)
+                done += take_trade(state, order, ts_ns, price, size, room, done)
         for order in state.working(symbol, ts_ns):
             order.follow(price)
     market.closes.append(price)
@@ -79,11 +82,14 @@ def has_market(market: Market) -> bool:
     return market.has_quotes or market.has_book
 
 
-def take_trade(state: State, order: Order, ts_ns: int, price: float, size: float, room: int) -> int:
-    """Q1: where there is neither quote nor book, a taker fills at the next trade."""
+def take_trade(
+    state: State, order: Order, ts_ns: int, price: float, size: float, room: int, used: int
+) -> int:
+    """Q1: without quote or book a taker fills at the next trade, up to its size."""
     done = 0
     if within_limit(order, price):
-        offer = Offer(price, False, ts_ns, state.event, max(room, 0), volume=size)
+        left = max(room - used, 0)
+        offer = Offer(price, False, ts_ns, state.event, left, volume=size, done=used)
         done = fill(state, order, offer)
     if order.tif == TimeInForce.IOC and not order.ended:
         end(state, order, Status.CANCELLED, Reason.IOC_REST, ts_ns)

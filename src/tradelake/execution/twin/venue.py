@@ -195,7 +195,7 @@ class Twin:
     def book_reset(self, symbol: int, ts_ns: int) -> None:
         """Forget the book; its levels are told anew."""
         advance(self.state, ts_ns)
-        book.forget(self.state.markets[symbol])
+        book.forget(self.state, symbol)
 
     def book_level(
         self,
