@@ -101,6 +101,10 @@ def test_compiled_ticks_agree_with_their_twin_when_the_seed_is_fixed(seed: int) 
     agree(tick_scenario(seed))
 
 
+def test_a_replacement_that_lost_its_place_is_a_taker_when_others_arrive_at_its_instant() -> None:
+    agree(tick_scenario(2057, 104))
+
+
 @settings(deadline=None, max_examples=150)
 @given(tick_scenarios)
 def test_compiled_ticks_agree_with_their_twin_in_any_scenario(scenario: Scenario) -> None:

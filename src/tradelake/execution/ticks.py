@@ -274,8 +274,8 @@ def arrivals(state: State, terms: Terms, market: Market, until_ns: int) -> None:
             row = state.orders[order]
             if row.arrives_ns != at or row.status >= Status.FILLED:
                 continue
-            if np.isnan(row.ahead):
-                row.ahead = 0.0
+            if np.isnan(row.ahead):  # it lost the place of the order that it replaced
+                row.ahead, market.resting[row.replaces] = 0.0, 0
             elif row.replaces != NONE and market.resting[order] == 0:
                 market.resting[order] = market.resting[row.replaces]
             if state.symbols[row.symbol].trading != Trading.OPEN or not wants_more(state, order):
