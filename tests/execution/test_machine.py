@@ -223,8 +223,10 @@ def test_order_is_rejected_with_its_reason_when_a_check_fails(order, reason) -> 
     ("allow_short", "statuses_then"),
     [(False, [Status.FILLED, Status.FILLED]), (True, [Status.FILLED, Status.REJECTED])],
 )
-def test_who_sells_what_is_held_is_not_asked_for_the_minima(allow_short, statuses_then) -> None:
-    rows = instruments(instrument(minimum=10_000_000, minimum_value=10 * 10**8))
+def test_who_sells_what_is_held_is_not_asked_for_the_least_value(
+    allow_short, statuses_then
+) -> None:
+    rows = instruments(instrument(minimum_value=10 * 10**8))
     made = machine(*[(100.0,) * 4] * 2, rows=rows, allow_short=allow_short)
     place(made, amount=1.0)
     made.advance(0, 1)

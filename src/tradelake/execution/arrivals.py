@@ -241,7 +241,7 @@ def _check_size(state: State, terms: Terms, order: int) -> int:
     if row.sizing == Sizing.QUANTITY:
         if row.quantity == 0:
             row.quantity = units_of(row.amount, position.unit, row.step)
-        if row.quantity < max(symbol.minimum if may_open else 0, 1):
+        if row.quantity < max(symbol.minimum, 1):
             return Reason.BELOW_MINIMUM.value
         price = row.limit if has_limit(row.type) else position.price
         if row.type == OrderType.STOP:

@@ -127,8 +127,8 @@ def check_size(state: State, order: Order) -> Reason:
     if order.sizing not in (Sizing.QUANTITY, Sizing.NOTIONAL):
         return Reason.NONE
     may_open = order.side == Side.BUY or state.terms.allow_short
-    minimum, minimum_value = (order.minimum, order.minimum_value) if may_open else (0, 0)
-    if order.sizing == Sizing.QUANTITY and order.quantity < max(minimum, 1):
+    minimum_value = order.minimum_value if may_open else 0
+    if order.sizing == Sizing.QUANTITY and order.quantity < max(order.minimum, 1):
         return Reason.BELOW_MINIMUM
     cash_units = worth(state, order, order.quantity) * CASH_UNITS
     if math.isnan(cash_units):
