@@ -18,6 +18,7 @@ from tests.execution.scenarios import (
     terms,
 )
 from tests.execution.test_twin_agrees import Compiled, Scenario, feed
+from tradelake.errors import InvalidData
 from tradelake.execution import draws
 from tradelake.execution.clock import merged
 from tradelake.execution.layout import OrderType, Reason, Side, Sizing, Status, TimeInForce
@@ -436,3 +437,36 @@ def test_run_is_the_same_when_it_is_repeated(scenario: Scenario) -> None:
     feed(first, scenario)
     feed(second, scenario)
     np.testing.assert_array_equal(first.machine.fills, second.machine.fills)
+
+
+@pytest.mark.parametrize("sizing", [Sizing.TARGET, Sizing.NOTIONAL])
+def test_an_order_is_sized_to_what_63_bits_hold_when_the_price_has_crashed(sizing: Sizing) -> None:
+    # As LUNA in May 2022: from 119 to 0.000001, where 100,000 buy 10^20 units of 10^-9.
+    made = machine((119.0,) * 4, (1e-6,) * 4, (1e-6,) * 4)
+    made.advance(0, 1)
+    made.place("BTC/USD", 1, 1.0 if sizing == Sizing.TARGET else 1e5, now_ns=0, sizing=sizing)
+    made.advance(1, 3)
+    filled = int(made.fills["quantity"].sum())
+    assert 0 < filled <= 4 * 10**18
+    assert made.state.account["cash"][0] == round(100_000.0 * 1e8) - made.fills["value"].sum()
+    assert made.state.account["cash"][0] >= 0
+
+
+def test_nothing_is_bought_when_one_unit_is_worth_more_than_63_bits_hold() -> None:
+    made = machine((1e300,) * 4)
+    place(made, amount=1.0, sizing=Sizing.TARGET)
+    play(made)
+    assert not len(made.fills)
+    assert statuses(made) == [Status.REJECTED]
+
+
+def test_orders_and_bars_that_do_not_exist_are_refused_when_they_are_named() -> None:
+    made = machine((100.0,) * 4)
+    assert not made.cancel(7, now_ns=0)
+    assert not made.cancel(-1, now_ns=0)
+    with pytest.raises(InvalidData, match="id of an order"):
+        made.replace(7, now_ns=0, limit=1.0)
+    with pytest.raises(InvalidData, match="inputs in 0 to 1"):
+        made.advance(0, 2)
+    with pytest.raises(InvalidData, match="inputs in 0 to 1"):
+        made.next_change(-1, 1)

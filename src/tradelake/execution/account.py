@@ -13,6 +13,10 @@ from tradelake.execution.terms import Terms
 
 WHOLE: Final = 1.0 + 1e-12
 """2 / 1e-9 is 1999999999.9999998 in floats; such a quotient still counts as whole."""
+MOST: Final = 4e18
+"""Units: what is beyond does not fit 63 bits (O2)."""
+MOST_VALUE: Final = 9.2e18
+"""Cash units, for the same reason."""
 
 
 @lean
@@ -23,8 +27,8 @@ def value_of(quantity: int, unit: float, price: float) -> int:
 
 @lean
 def units_of(amount: float, unit: float, increment: int) -> int:
-    """Return base units as whole units, rounded down to the increment (O1)."""
-    quantity = int(np.floor(amount / unit * WHOLE))
+    """Return base units as whole units, rounded down to the increment, at most the most (O1)."""
+    quantity = int(min(np.floor(amount / unit * WHOLE), MOST))
     return quantity - quantity % increment if increment > 1 else quantity
 
 
@@ -36,20 +40,28 @@ def price_of(quantity: int, unit: float, price: float, rate: float) -> int:
 
 
 @lean
+def _suffices(budget: int, quantity: int, unit: float, price: float, rate: float) -> bool:
+    """Return whether a budget pays for units; what does not fit 63 bits is beyond any."""
+    if quantity > MOST or quantity * unit * price * CASH_UNITS * (1.0 + rate) >= MOST_VALUE:
+        return False
+    return bool(price_of(quantity, unit, price, rate) <= budget)
+
+
+@lean
 def affordable(budget: int, unit: float, price: float, increment: int, rate: float) -> int:
-    """Return the largest multiple of the increment that costs no more than the budget."""
+    """Return the largest multiple of the increment, up to the most, that the budget pays for."""
     if budget <= 0:
         return 0
     step = max(increment, 1)
-    steps = int(np.floor(budget / CASH_UNITS / (1.0 + rate) / price / unit)) // step
+    steps = int(min(np.floor(budget / CASH_UNITS / (1.0 + rate) / price / unit), MOST)) // step
     width = 1
-    while steps > 0 and price_of(steps * step, unit, price, rate) > budget:
+    while steps > 0 and not _suffices(budget, steps * step, unit, price, rate):
         steps, width = max(steps - width, 0), 2 * width
     width = 1
-    while price_of((steps + width) * step, unit, price, rate) <= budget:
+    while _suffices(budget, (steps + width) * step, unit, price, rate):
         steps, width = steps + width, 2 * width
     while width > 0:
-        if price_of((steps + width) * step, unit, price, rate) <= budget:
+        if _suffices(budget, (steps + width) * step, unit, price, rate):
             steps += width
         width //= 2
     return steps * step

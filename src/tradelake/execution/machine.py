@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tradelake.errors import InvalidData
 from tradelake.execution.layout import NONE, OrderType, Sizing, Status, TimeInForce
 from tradelake.execution.state import BAR, Rows, State, grown, new_state, plain
 from tradelake.execution.terms import Terms
@@ -177,7 +178,9 @@ class Machine:
         )
 
     def cancel(self, order: int, *, now_ns: int) -> bool:
-        """Send a cancel; False where the order has ended or has one on its way."""
+        """Send a cancel; False where there is no such order, it has ended, or one is on its way."""
+        if not 0 <= order < len(self.orders):
+            return False
         return self._calls.send_cancel(self.state_at, self.terms_at, now_ns, order)
 
     def replace(
@@ -193,7 +196,14 @@ class Machine:
         """Send a replacement and return its id (O4); what is NaN stays as it is.
 
         ``amount`` is the quantity that shall be left to fill, base units.
+
+        Raises
+        ------
+        InvalidData
+            Rule ``order``: there is no order with that id.
         """
+        if not 0 <= order < len(self.orders):
+            raise InvalidData("order", f"expected the id of an order; found {order!r}")
         self._make_room()
         return self._calls.send_replace(
             self.state_at,
@@ -210,7 +220,13 @@ class Machine:
         """Return the first bar in [first, last) that may change something, or ``last``.
 
         Until then nothing fills, arrives or changes by date: only prices move. Nothing is touched.
+
+        Raises
+        ------
+        InvalidData
+            Rule ``range``: there are no such bars.
         """
+        check_range(first, last, len(self.bars))
         return self._calls.next_change(self.state_at, self.loaded_at, first, last)
 
     def advance(self, first: int, last: int, *, stops: bool = True) -> int:
@@ -218,7 +234,13 @@ class Machine:
 
         Stops after the first bar in which anything changed that a strategy can see (a fill, a
         reject, an end), or at ``last``. ``stops`` False goes on to ``last``.
+
+        Raises
+        ------
+        InvalidData
+            Rule ``range``: there are no such bars.
         """
+        check_range(first, last, len(self.bars))
         while True:
             reached = self._calls.advance(
                 self.state_at, self.terms_at, self.loaded_at, first, last, stops
@@ -246,3 +268,15 @@ class Machine:
         counters = self.state.counters[0]
         busy = int(counters["live"] + counters["sent"]) + len(self.symbols)
         self.state = grown(self.state, 2 * busy + 8, 4 * busy + 8)
+
+
+def check_range(first: int, last: int, size: int) -> None:
+    """Refuse inputs that were not loaded: compiled code would read beyond them.
+
+    Raises
+    ------
+    InvalidData
+        Rule ``range``.
+    """
+    if first < 0 or last > size:
+        raise InvalidData("range", f"expected inputs in 0 to {size}; found {first} to {last}")

@@ -95,6 +95,8 @@ def is_alive(state: State, order: int) -> bool:
 
 @lean
 def held(state: State, symbol: int) -> float:
-    """Return the position in base units, signed."""
+    """Return the position in base units, signed; 0 of a symbol that is not there."""
+    if not 0 <= symbol < state.positions.shape[0]:
+        return 0.0
     position = state.positions[symbol]
     return float(position.quantity * position.unit)

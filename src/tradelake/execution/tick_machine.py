@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tradelake.execution.book import LEVELS
-from tradelake.execution.machine import Machine
+from tradelake.execution.machine import Machine, check_range
 from tradelake.execution.markets import Market, new_market, roomier
 from tradelake.execution.state import Rows, grown
 from tradelake.execution.terms import Terms
@@ -78,7 +78,13 @@ class TickMachine(Machine):
 
         Stops after the first tick in which anything changed that a strategy can see, or at
         ``last``. ``stops`` False goes on to ``last``.
+
+        Raises
+        ------
+        InvalidData
+            Rule ``range``: there are no such ticks.
         """
+        check_range(first, last, len(self.market.tape))
         while True:
             reached = self._tick_calls.advance_ticks(
                 self.state_at,
