@@ -48,7 +48,7 @@ from tradelake.errors import ConfigError, InvalidData
 from tradelake.execution import core
 from tradelake.execution.compiled import compiled
 from tradelake.execution.machine import Machine
-from tradelake.execution.state import grown
+from tradelake.execution.state import busy_orders, grown
 from tradelake.execution.tick_machine import TickMachine
 from tradelake.market.arrays import FloatArray, IntArray
 
@@ -342,8 +342,7 @@ def reserve(machine: Machine, orders: int, fills: int) -> None:
 
     A run makes room where it needs some; what is made beforehand need not be copied then.
     """
-    counters = machine.state.counters[0]
-    busy = int(counters["live"] + counters["sent"]) + len(machine.symbols)
+    busy = busy_orders(machine.state)
     if isinstance(machine, TickMachine):
         fills += 2 * int(machine.market.books.counts.sum())
     machine.state = grown(machine.state, 2 * busy + orders, 4 * busy + fills)

@@ -102,8 +102,10 @@ class BarDesk:
         First bar before which the venue must be looked at again; all before it only move prices.
     matched : int
         Bars the venue has seen.
+    now_ns : int
+        What time it is for the strategy; the driver sets it, and tells the context the same.
     context : EventContext
-        Set by the driver: says what time it is.
+        What the strategy is given.
     """
 
     context: EventContext
@@ -118,6 +120,7 @@ class BarDesk:
     ) -> None:
         self.machine, self.clock, self.columns = machine, clock, columns
         self.timers = Timers()
+        self.now_ns = 0
         self.busy = 0
         self.matched = 0
         self.held = dict.fromkeys(machine.symbols, 0.0)
@@ -225,6 +228,8 @@ class BarDesk:
                 sizing=request.sizing,
                 limit=request.limit,
                 stop=request.stop,
+                trail=request.trail,
+                tif=request.tif,
             )
         return self.machine.place(
             request.symbol,
@@ -259,13 +264,13 @@ class BarDesk:
         row = self.machine.state.orders[order]
         if row["status"] < Status.FILLED:
             return True
-        return bool(row["ended_ns"] + self._response_ns(order) > self.context.now_ns)
+        return bool(row["ended_ns"] + self._response_ns(order) > self.now_ns)
 
     def working(self) -> Sequence[WorkingOrder]:
         """Return the orders that have not ended, as far as was told."""
         orders = self.machine.orders
         late = orders["ended_ns"] + int(self.machine.terms.latency[RESPONSE][1:].sum())
-        maybe = (orders["status"] < Status.FILLED) | (late > self.context.now_ns)
+        maybe = (orders["status"] < Status.FILLED) | (late > self.now_ns)
         untold: dict[int, int] = {}
         for _, number in self._untold:
             row = self.machine.fills[number]
@@ -340,11 +345,11 @@ class BarDesk:
     def _known(self, number: int) -> int:
         """Number of bars of a symbol that were told by now."""
         closes = self.columns[number].close_ns
-        return int(np.searchsorted(closes, self.context.now_ns - self._feed_ns, side="right"))
+        return int(np.searchsorted(closes, self.now_ns - self._feed_ns, side="right"))
 
     def _decide(self, order: int = NONE) -> int:
         """Bring the venue up to what is known; return the instant of the decision."""
-        told_ns = self.context.now_ns - self._feed_ns
+        told_ns = self.now_ns - self._feed_ns
         self.match(int(np.searchsorted(self._closes, told_ns, side="right")))
         self.busy = min(self.busy, self.matched)
         count = len(self.machine.orders)

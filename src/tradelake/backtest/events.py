@@ -89,7 +89,7 @@ class _Player:
         """Call everything from the start to the stop."""
         desk, context = self._desk, self._context
         size = len(desk.clock)
-        context.now_ns = int(desk.clock.bars["open_ns"].min())
+        context.now_ns = desk.now_ns = int(desk.clock.bars["open_ns"].min())
         if "on_start" in self._written:
             self._strategy.on_start(context)
         if "on_bar" in self._written:
@@ -118,7 +118,7 @@ class _Player:
                 context.symbol = names[symbol]
                 context.instant_over = event + 1 == ends[event]
             context.held = held[context.symbol]
-            context.now_ns = now_ns
+            context.now_ns = desk.now_ns = now_ns
             context.open_ns = open_ns
             context.open = open_
             context.high = high
@@ -182,7 +182,8 @@ class _Player:
         if "on_fill" not in self._written:
             return
         before, self.calling = self.calling, "on_fill"
-        context.now_ns, context.symbol = max(told_ns, context.now_ns), fill.symbol
+        self._desk.now_ns = max(told_ns, self._desk.now_ns)
+        context.now_ns, context.symbol = self._desk.now_ns, fill.symbol
         context.held = fill.held
         self._strategy.on_fill(context, fill)
         self.calling = before
@@ -191,6 +192,7 @@ class _Player:
         context = self._context
         at_ns, name = self._desk.timers.pop()
         before, self.calling = self.calling, "on_timer"
-        context.now_ns = max(at_ns, context.now_ns)
+        self._desk.now_ns = max(at_ns, self._desk.now_ns)
+        context.now_ns = self._desk.now_ns
         self._strategy.on_timer(context, name)
         self.calling = before

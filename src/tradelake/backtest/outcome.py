@@ -18,7 +18,7 @@ from tradelake.backtest import drawing, frames, page
 from tradelake.backtest.metrics import YEAR_NS, Metrics, from_curve, periods_per_year
 from tradelake.backtest.screen import Finding
 from tradelake.backtest.trips import round_trips
-from tradelake.execution.layout import CASH_UNIT, NONE, Reason, Side, Status
+from tradelake.execution.layout import CASH_UNIT, NONE, Reason, Side, Sizing, Status
 from tradelake.market.arrays import BarArrays, FloatArray, IntArray
 from tradelake.market.timeframes import TIMEFRAMES, timeframe_ns
 
@@ -225,9 +225,11 @@ class Backtest:
 
     @property
     def rejects(self) -> dict[str, int]:
-        """Rejected orders by reason."""
+        """Rejected orders by reason, short targets that were taken as flat among them."""
         orders = self.books.orders
-        reasons = orders["reason"][orders["status"] == Status.REJECTED].tolist()
+        short = (orders["sizing"] == Sizing.TARGET) & (orders["amount"] < 0.0)
+        flat = short & (orders["reason"] == Reason.INSUFFICIENT_QUANTITY)
+        reasons = orders["reason"][flat | (orders["status"] == Status.REJECTED)].tolist()
         return {Reason(one).name.lower(): count for one, count in Counter(reasons).most_common()}
 
     @property

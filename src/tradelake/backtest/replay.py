@@ -51,7 +51,7 @@ class TickDesk(BarDesk):
         count = len(self.machine.orders)
         if order == NONE and count >= self._most_orders:
             raise InvalidData("limit", f"more than {self._most_orders} orders were sent")
-        return self.context.now_ns - self._feed_ns + feed_ns(self.machine, count)
+        return self.now_ns - self._feed_ns + feed_ns(self.machine, count)
 
 
 class _TickClock:
@@ -108,7 +108,7 @@ class _Replay:
     def run(self, tape: Tape) -> None:
         """Call everything from the start to the stop."""
         desk, context = self._desk, self._context
-        context.now_ns = int(tape["ts_ns"][0])
+        context.now_ns = desk.now_ns = int(tape["ts_ns"][0])
         if "on_start" in self._written:
             self._strategy.on_start(context)
         for first in range(0, len(tape), _CHUNK):
@@ -130,7 +130,7 @@ class _Replay:
         if min(desk.next_fill_ns, desk.timers.next_ns) <= now_ns:
             self._tell_until(now_ns, timers_too=True)
         desk.end = event + 1
-        context.now_ns = now_ns
+        context.now_ns = desk.now_ns = now_ns
         name = self._show(row)
         if name in self._written:
             self.calling = name
@@ -186,13 +186,15 @@ class _Replay:
             timer_ns = desk.timers.next_ns if timers_too else NEVER
             if fill_ns <= min(now_ns, timer_ns):
                 fill = desk.tell()
-                context.now_ns, context.symbol = max(fill_ns, context.now_ns), fill.symbol
+                desk.now_ns = max(fill_ns, desk.now_ns)
+                context.now_ns, context.symbol = desk.now_ns, fill.symbol
                 context.held, self.calling = fill.held, "on_fill"
                 if "on_fill" in self._written:
                     self._strategy.on_fill(context, fill)
             elif timer_ns < now_ns and "on_timer" in self._written:
                 at_ns, name = desk.timers.pop()
-                context.now_ns, self.calling = max(at_ns, context.now_ns), "on_timer"
+                desk.now_ns = max(at_ns, desk.now_ns)
+                context.now_ns, self.calling = desk.now_ns, "on_timer"
                 self._strategy.on_timer(context, name)
             else:
                 return

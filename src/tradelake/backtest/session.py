@@ -240,6 +240,7 @@ def _play(
 ) -> str:
     """Run the strategy in its style, watched; return the style."""
     where = f"{strategy.name} on {', '.join(machine.symbols)}"
+    machine.prepare()  # the compiler's seconds are not the strategy's
     try:
         with watched(setting.limits.seconds):
             return _styled(machine, clock, columns, strategy, setting)

@@ -101,6 +101,7 @@ def run_ticks(
 def _play(machine: TickMachine, tape: Tape, strategy: Any, setting: Setting) -> str:  # noqa: ANN401
     """Run the strategy in its style, watched; return the style."""
     limits = setting.limits
+    machine.prepare()  # the compiler's seconds are not the strategy's
     try:
         with watched(limits.seconds):
             if isinstance(strategy, CompiledStrategy):

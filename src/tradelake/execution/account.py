@@ -28,7 +28,8 @@ def value_of(quantity: int, unit: float, price: float) -> int:
 @lean
 def units_of(amount: float, unit: float, increment: int) -> int:
     """Return base units as whole units, rounded down to the increment, at most the most (O1)."""
-    quantity = int(min(np.floor(amount / unit * WHOLE), MOST))
+    units = amount / unit
+    quantity = int(min(np.floor(units * WHOLE), np.rint(units), MOST))
     return quantity - quantity % increment if increment > 1 else quantity
 
 

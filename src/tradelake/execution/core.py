@@ -16,7 +16,7 @@ from tradelake.execution.filling import fill
 from tradelake.execution.layout import NONE, OrderType, Reason, Status, TimeInForce
 from tradelake.execution.orders import compact, end, is_working, trailed
 from tradelake.execution.pricing import leave_impact, take_window, taken_price
-from tradelake.execution.state import Record, Rows, State
+from tradelake.execution.state import BRACKET, Record, Rows, State
 from tradelake.execution.terms import Impact, Rung, Terms, Trading
 from tradelake.market.arrays import FloatArray
 
@@ -26,10 +26,14 @@ WHOLE_MARKET = 4 * 10**18
 
 @lean
 def has_room(state: State) -> bool:
-    """Return whether any one input can be matched without growing the arrays."""
+    """Return whether any one input can be matched without growing the arrays.
+
+    An order may fill twice in a bar, each time in two rows where it crosses flat; one on its way
+    may bring two exits along.
+    """
     counters = state.counters[0]
     symbols = state.symbols.shape[0]
-    fills = 4 * (counters.live + counters.sent) + 2 * symbols + 4
+    fills = 4 * (counters.live + BRACKET * counters.sent) + 2 * symbols + 4
     return bool(
         state.fills.shape[0] - counters.fills >= fills
         and state.orders.shape[0] - counters.orders >= symbols + 4
@@ -61,7 +65,8 @@ def on_bar(state: State, terms: Terms, bars: Rows, event: int) -> None:
         symbol.done, symbol.room, symbol.bar_volume = 0, WHOLE_MARKET, bar.volume
         if terms.participation > 0.0 and terms.rung >= Rung.INTRABAR:
             unit = state.positions[number].unit
-            symbol.room = int(np.floor(terms.participation * bar.volume / unit))
+            room = min(np.floor(terms.participation * bar.volume / unit), WHOLE_MARKET)
+            symbol.room = int(room)
         if terms.impact_kind != Impact.NONE:
             take_window(state, terms, bars, event)
         _ruin(state, terms, bar)

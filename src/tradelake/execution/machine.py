@@ -8,7 +8,7 @@ import numpy as np
 
 from tradelake.errors import InvalidData
 from tradelake.execution.layout import NONE, OrderType, Sizing, Status, TimeInForce
-from tradelake.execution.state import BAR, Rows, State, grown, new_state, plain
+from tradelake.execution.state import BAR, Rows, State, busy_orders, grown, new_state, plain
 from tradelake.execution.terms import Terms
 from tradelake.market.arrays import FloatArray
 
@@ -88,6 +88,10 @@ class Machine:
     def fills(self) -> Rows:
         """Fills so far, in order of happening."""
         return self.state.fills[: self.state.counters["fills"][0]]
+
+    def prepare(self) -> None:
+        """Compile what this calls, or load it from disk; once a process."""
+        self._calls.prepare()
 
     def place(
         self,
@@ -265,8 +269,7 @@ class Machine:
             self._grow()
 
     def _grow(self) -> None:
-        counters = self.state.counters[0]
-        busy = int(counters["live"] + counters["sent"]) + len(self.symbols)
+        busy = busy_orders(self.state)
         self.state = grown(self.state, 2 * busy + 8, 4 * busy + 8)
 
 

@@ -25,6 +25,8 @@ NEVER: Final = np.iinfo(np.int64).max
 DAY_NS: Final = 86_400_000_000_000
 TIER_DAYS: Final = 30
 DAYS: Final = TIER_DAYS + 2
+BRACKET: Final = 3
+"""Orders that an entry on its way may be: itself, a stop and a target."""
 
 COUNTERS: Final = np.dtype(
     [
@@ -143,6 +145,12 @@ def new_state(instruments: Rows, cash: int, capacity: int = 256) -> State:
     counters["dated_ns"] = instruments["from_ns"][later].min() if later.size else NEVER
     counters["day"] = NONE
     return state
+
+
+def busy_orders(state: State) -> int:
+    """Return how many orders may fill or arrive at the next input, at most."""
+    counters = state.counters[0]
+    return int(counters["live"] + BRACKET * counters["sent"]) + len(state.symbols)
 
 
 def grown(state: State, orders: int, fills: int) -> State:

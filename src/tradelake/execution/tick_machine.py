@@ -9,7 +9,7 @@ import numpy as np
 from tradelake.execution.book import LEVELS
 from tradelake.execution.machine import Machine, check_range
 from tradelake.execution.markets import Market, new_market, roomier
-from tradelake.execution.state import Rows, grown
+from tradelake.execution.state import Rows, busy_orders, grown
 from tradelake.execution.terms import Terms
 from tradelake.market.tape import TICK
 
@@ -73,6 +73,11 @@ class TickMachine(Machine):
         self._headers[2].hold(self)
         self.state.counters["stale"] = 1
 
+    def prepare(self) -> None:
+        """Compile what this calls, or load it from disk; once a process."""
+        super().prepare()
+        self._tick_calls.prepare()
+
     def advance(self, first: int, last: int, *, stops: bool = True) -> int:
         """Match ticks from ``first`` on and return the next one that was not.
 
@@ -112,8 +117,7 @@ class TickMachine(Machine):
 
     def make_room(self, orders: int = 8) -> None:
         """Make room for so many orders more than any input can need, and for their fills."""
-        counters = self.state.counters[0]
-        busy = int(counters["live"] + counters["sent"]) + len(self.symbols)
+        busy = busy_orders(self.state)
         levels = int(self.market.books.counts.sum())
         self.state = grown(self.state, 2 * busy + orders, 4 * busy + 2 * levels + orders)
         self.market = roomier(self.market, len(self.state.orders))

@@ -23,7 +23,7 @@ from tradelake.execution.layout import NONE, OrderType, Status
 from tradelake.execution.markets import ANEW, PARTLY, QUEUED, TOLD, Market
 from tradelake.execution.orders import compact, trailed
 from tradelake.execution.queue import adjust, find_places, join, lose_places
-from tradelake.execution.state import State
+from tradelake.execution.state import BRACKET, State
 from tradelake.execution.taking import (
     WHOLE_MARKET,
     has_market,
@@ -47,7 +47,7 @@ def has_tick_room(state: State, terms: Terms, market: Market) -> bool:
     """Return whether any one input can be matched without growing the arrays."""
     counters = state.counters[0]
     symbols = state.symbols.shape[0]
-    fills = 4 * (counters.live + counters.sent) + 2 * symbols + 4
+    fills = 4 * (counters.live + BRACKET * counters.sent) + 2 * symbols + 4
     if terms.rung >= Rung.BOOK:
         for number in range(symbols):
             fills += 2 * (market.books.counts[number, 0] + market.books.counts[number, 1])

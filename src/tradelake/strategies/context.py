@@ -92,7 +92,8 @@ class EventContext:
 
     Notes
     -----
-    A driver sets the public fields before each call; setting a slot is all it costs.
+    A driver sets the public fields before each call; setting a slot is all it costs. It reads none:
+    a strategy that writes one deceives itself alone.
     """
 
     __slots__ = (

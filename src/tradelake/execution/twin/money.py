@@ -63,7 +63,7 @@ class Booked:
 
 def units_of(amount: float, unit: float, step: int = 1) -> int:
     """O1: an amount of the base asset in units, rounded down to a multiple of ``step``."""
-    quantity = math.floor(amount / unit * WHOLE)
+    quantity = min(math.floor(amount / unit * WHOLE), round(amount / unit))
     return quantity - quantity % max(step, 1)
 
 
