@@ -36,9 +36,11 @@ class Clock:
 
     def __init__(self, columns: Sequence[BarArrays]) -> None:
         self.bars: npt.NDArray[Any] = merged(columns)
-        closes = self.bars["close_ns"]
-        self.starts: IntArray = np.searchsorted(closes, closes, side="left")
-        self.ends: IntArray = np.searchsorted(closes, closes, side="right")
+        later = np.diff(self.bars["close_ns"], prepend=-1) != 0
+        later[:1] = True
+        firsts, instant = np.flatnonzero(later), np.cumsum(later) - 1
+        self.starts: IntArray = firsts[instant]
+        self.ends: IntArray = np.append(firsts[1:], len(later))[instant]
         self._single = len(columns) == 1
 
     def __len__(self) -> int:

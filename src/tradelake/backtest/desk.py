@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any, Protocol
 
 import numpy as np
 
 from tradelake.backtest.clock import feed_ns
 from tradelake.errors import InvalidData
-from tradelake.execution.layout import CASH_UNIT, NONE, Side, Status
+from tradelake.execution.layout import CASH_UNIT, FILL, NONE, Side, Status
 from tradelake.execution.machine import Machine
 from tradelake.execution.terms import Draw
 from tradelake.market.arrays import BarArrays, IntArray
@@ -25,7 +26,14 @@ from tradelake.strategies.tape import Tape
 NEVER = np.iinfo(np.int64).max
 RESPONSE = 2
 """Row of the latencies, and which draw of an order."""
-_FIRST_LOOK = 64
+_FIRST_LOOK = 256
+_BUY = int(Side.BUY)
+_FILLED, _WORKING, _CONSTANT = int(Status.FILLED), int(Status.WORKING), int(Draw.CONSTANT)
+"""As plain numbers: numpy's compare slowly with an enum's."""
+_TOLD = ("order", "symbol", "side", "quantity", "price", "value", "fee", "fee_in_base",
+         "fee_value", "realised", "maker", "ts_ns")  # fmt: skip
+_told = itemgetter(*(list(FILL.fields or ()).index(name) for name in _TOLD))
+"""What is told of a fill, out of its row as a tuple: numpy takes long to read single fields."""
 
 
 class Timeline(Protocol):
@@ -128,11 +136,14 @@ class BarDesk:
         self._unit = machine.state.positions["unit"].tolist()
         self._names = list(machine.symbols)
         self._cash = round(cash / CASH_UNIT)
-        self._closes = clock.bars["close_ns"]
+        self._closes = np.ascontiguousarray(clock.bars["close_ns"])
         self._most_orders = most_orders
         self._read = 0
-        self._untold: list[tuple[int, int]] = []
+        self._untold: list[tuple[int, int, tuple[Any, ...]]] = []
+        self._open: list[int] = []
+        self._listed = 0
         self._feed_ns = int(machine.terms.latency[0][1])
+        self._response = machine.terms.latency[RESPONSE].tolist()
         self._renames = bool((machine.state.instruments["renamed_to"] != NONE).any())
         self._tape = Tape(columns)
         self._look = _FIRST_LOOK
@@ -162,27 +173,24 @@ class BarDesk:
 
     def tell(self) -> Fill:
         """Return the next fill; from now on the strategy knows of it."""
-        _, number = heapq.heappop(self._untold)
-        row = self.machine.fills[number]
-        symbol, side = int(row["symbol"]), int(row["side"])
+        _, _, row = heapq.heappop(self._untold)
+        order, symbol, side, quantity, price, value, fee, in_base, paid, realised, maker, ns = row
         name, unit = self._names[symbol], self._unit[symbol]
-        fee, value = int(row["fee"]), int(row["value"])
-        in_base = bool(row["fee_in_base"])
-        moved = int(row["quantity"]) - (fee if in_base and side == Side.BUY else 0)
+        moved = quantity - (fee if in_base and side == _BUY else 0)
         self._units[name] += side * moved
         self.held[name] = self._units[name] * unit
         self._cash -= side * value + (0 if in_base else fee)
         return Fill(
-            int(row["order"]),
+            order,
             name,
             side,
-            int(row["quantity"]) * unit,
-            float(row["price"]),
+            quantity * unit,
+            price,
             value * CASH_UNIT,
-            int(row["fee_value"]) * CASH_UNIT,
-            int(row["realised"]) * CASH_UNIT,
-            bool(row["maker"]),
-            int(row["ts_ns"]),
+            paid * CASH_UNIT,
+            realised * CASH_UNIT,
+            bool(maker),
+            ns,
             self.held[name],
         )
 
@@ -194,17 +202,15 @@ class BarDesk:
                 self.held[name] = self._units[name] * self._unit[number]
 
     def _take_up(self) -> None:
-        fills = self.machine.fills
-        for number in range(self._read, len(fills)):
-            row = fills[number]
-            told_ns = int(row["ts_ns"]) + self._response_ns(int(row["order"]))
-            heapq.heappush(self._untold, (told_ns, number))
-        self._read = len(fills)
+        new = self.machine.fills[self._read :].tolist()
+        for number, fill in enumerate(new, self._read):
+            row = _told(fill)
+            heapq.heappush(self._untold, (row[-1] + self._response_ns(row[0]), number, row))
+        self._read += len(new)
 
     def _response_ns(self, order: int) -> int:
-        terms = self.machine.terms
-        kind, constant_ns, _ = terms.latency[RESPONSE].tolist()
-        if kind == Draw.CONSTANT:
+        terms, (kind, constant_ns, _) = self.machine.terms, self._response
+        if kind == _CONSTANT:
             return int(constant_ns)
         from tradelake.execution import draws  # compiled: loaded by those who draw
 
@@ -261,32 +267,30 @@ class BarDesk:
     def works(self, order: int) -> bool:
         """Whether an order has not ended, as far as was told."""
         self._check(order)
-        row = self.machine.state.orders[order]
-        if row["status"] < Status.FILLED:
+        return self._works(order)
+
+    def _works(self, order: int) -> bool:
+        orders = self.machine.state.orders
+        if orders["status"].item(order) < _FILLED:
             return True
-        return bool(row["ended_ns"] + self._response_ns(order) > self.now_ns)
+        ended_ns: int = orders["ended_ns"].item(order)
+        return ended_ns + self._response_ns(order) > self.now_ns
 
     def working(self) -> Sequence[WorkingOrder]:
         """Return the orders that have not ended, as far as was told."""
-        orders = self.machine.orders
-        late = orders["ended_ns"] + int(self.machine.terms.latency[RESPONSE][1:].sum())
-        maybe = (orders["status"] < Status.FILLED) | (late > self.now_ns)
+        count = len(self.machine.orders)
+        maybe = (*self._open, *range(self._listed, count))
+        self._open, self._listed = [order for order in maybe if self._works(order)], count
         untold: dict[int, int] = {}
-        for _, number in self._untold:
-            row = self.machine.fills[number]
-            order = int(row["order"])
-            untold[order] = untold.get(order, 0) + int(row["quantity"])
-        return [
-            self._working(order, untold.get(order, 0))
-            for order in np.flatnonzero(maybe).tolist()
-            if self.works(order)
-        ]
+        for _, _, (order, _, _, quantity, *_) in self._untold:
+            untold[order] = untold.get(order, 0) + quantity
+        return [self._working(order, untold.get(order, 0)) for order in self._open]
 
     def _working(self, order: int, untold: int) -> WorkingOrder:
         row = self.machine.state.orders[order]
         symbol = int(row["symbol"])
         unit = self._unit[symbol] if symbol != NONE else 1.0
-        status = min(int(row["status"]), int(Status.WORKING))
+        status = min(int(row["status"]), _WORKING)
         return WorkingOrder(
             order,
             self._names[symbol] if symbol != NONE else "",

@@ -8,7 +8,11 @@ venue a bar costs its callback alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
+from operator import length_hint
 from typing import Any, Final
+
+import numpy as np
 
 from tradelake.backtest.clock import Clock
 from tradelake.backtest.desk import NEVER, BarDesk
@@ -18,9 +22,9 @@ from tradelake.market.arrays import BarArrays
 from tradelake.strategies.context import EventContext
 from tradelake.strategies.event import EventStrategy, written
 
-_CHUNK: Final = 1 << 15
-"""Bars that are Python numbers at the same time."""
-_COLUMNS: Final = ("open_ns", "close_ns", "symbol", "open", "high", "low", "close", "volume")
+_CHUNK: Final = 1 << 10
+"""Bars that are Python numbers at the same time: few enough to stay in a core's cache."""
+_COLUMNS: Final = ("open_ns", "open", "high", "low", "close", "volume")
 
 
 def play(
@@ -82,6 +86,7 @@ class _Player:
     def __init__(self, desk: BarDesk, context: EventContext, strategy: EventStrategy) -> None:
         self._desk, self._context, self._strategy = desk, context, strategy
         self._written = written(strategy)
+        self._names = list(desk.machine.symbols)
         self._feed_ns = int(desk.machine.terms.latency[0][1])
         self.calling = "on_start"
 
@@ -104,35 +109,59 @@ class _Player:
 
     def _tell_bars(self) -> None:
         """Call ``on_bar`` for every bar; look at the venue where something may have changed."""
-        desk, context, on_bar = self._desk, self._context, self._strategy.on_bar
-        names, held = list(desk.machine.symbols), desk.held
-        feed_ns, several = self._feed_ns, len(names) > 1
-        ends = desk.clock.ends
-        context.symbol, context.instant_over = names[0], True
+        desk, names = self._desk, self._names
+        bars, feed_ns, size = desk.clock.bars, self._feed_ns, len(desk.clock)
+        tell = self._tell_quiet if len(names) == 1 else self._tell_quiet_of_many
+        self._context.symbol, self._context.instant_over = names[0], True
         self.calling = "on_bar"
-        for event, open_ns, close_ns, symbol, open_, high, low, close, volume in self._rows():
-            now_ns = close_ns + feed_ns
-            if event >= desk.busy:
-                self._before_bar(event, now_ns)
-            if several:
-                context.symbol = names[symbol]
-                context.instant_over = event + 1 == ends[event]
-            context.held = held[context.symbol]
-            context.now_ns = desk.now_ns = now_ns
-            context.open_ns = open_ns
-            context.open = open_
-            context.high = high
-            context.low = low
-            context.close = close
-            context.volume = volume
-            on_bar(context)
+        for first in range(0, size, _CHUNK):
+            event, last = first, min(first + _CHUNK, size)
+            left, rows = self._rows(first, last, names)
+            while event < last:
+                if event >= desk.busy:
+                    self._before_bar(event, int(bars["close_ns"][event]) + feed_ns)
+                tell(islice(rows, max(desk.busy - event, 1)))
+                event = last - length_hint(left)
 
-    def _rows(self) -> Iterator[tuple[Any, ...]]:
-        bars = self._desk.clock.bars
-        for first in range(0, len(bars), _CHUNK):
-            part = bars[first : first + _CHUNK]
-            places = range(first, first + len(part))
-            yield from zip(places, *(part[name].tolist() for name in _COLUMNS), strict=True)
+    def _tell_quiet(self, rows: Iterator[tuple[Any, ...]]) -> None:
+        """Call ``on_bar`` for bars of the only symbol, until something has been asked for."""
+        desk, context, on_bar = self._desk, self._context, self._strategy.on_bar
+        busy, context.held = desk.busy, desk.held[self._names[0]]
+        for (
+            desk.now_ns, context.open_ns,
+            context.open, context.high, context.low, context.close, context.volume,
+        ) in rows:  # fmt: skip
+            context.now_ns = desk.now_ns
+            on_bar(context)
+            if desk.busy != busy:
+                return
+
+    def _tell_quiet_of_many(self, rows: Iterator[tuple[Any, ...]]) -> None:
+        """Do the same with bars of several symbols."""
+        desk, context, on_bar = self._desk, self._context, self._strategy.on_bar
+        busy, held = desk.busy, desk.held
+        for (
+            desk.now_ns, context.open_ns,
+            context.open, context.high, context.low, context.close, context.volume,
+            context.symbol, context.instant_over,
+        ) in rows:  # fmt: skip
+            context.now_ns = desk.now_ns
+            context.held = held[context.symbol]
+            on_bar(context)
+            if desk.busy != busy:
+                return
+
+    def _rows(
+        self, first: int, last: int, names: Sequence[str]
+    ) -> tuple[Iterator[int], Iterator[tuple[Any, ...]]]:
+        """Return bars as Python numbers, and the iterator that knows how many are left."""
+        part = self._desk.clock.bars[first:last]
+        left = iter((part["close_ns"] + self._feed_ns).tolist())
+        columns: list[list[Any]] = [part[name].tolist() for name in _COLUMNS]
+        if len(names) > 1:
+            over = self._desk.clock.ends[first:last] == np.arange(first + 1, last + 1)
+            columns += [[names[symbol] for symbol in part["symbol"].tolist()], over.tolist()]
+        return left, zip(left, *columns, strict=True)
 
     def _skip_bars(self) -> None:
         """Call fills and timers only."""

@@ -24,10 +24,11 @@ def merged(columns: Sequence[BarArrays]) -> Rows:
     Rows
         :data:`~tradelake.execution.state.BAR` rows sorted by close, then symbol.
     """
-    rows = np.concatenate([_rows(number, bars) for number, bars in enumerate(columns)])
     if len(columns) == 1:
+        rows = _rows(0, columns[0])
         rows["previous"] = np.arange(-1, len(rows) - 1)
         return rows
+    rows = np.concatenate([_rows(number, bars) for number, bars in enumerate(columns)])
     order = np.lexsort((rows["symbol"], rows["close_ns"]))
     rows = rows[order]
     for number in range(len(columns)):
