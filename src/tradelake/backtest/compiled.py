@@ -332,9 +332,7 @@ def _told(machine: Machine, rule: str, said: str, event: int) -> InvalidData:
     """Return what is wrong, with the input at work and the newest order."""
     what = "tick" if isinstance(machine, TickMachine) else "bar"
     at_ns = int(_stamps(machine)[event])
-    return InvalidData(
-        rule, f"at {what} {event}, {at_ns} ns, after order {len(machine.orders) - 1}: {said}"
-    )
+    return InvalidData(rule, f"at {what} {event}, {at_ns} ns, after {machine.last_order()}: {said}")
 
 
 def reserve(machine: Machine, orders: int, fills: int) -> None:

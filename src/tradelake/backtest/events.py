@@ -67,7 +67,7 @@ def play(
         raise InvalidData(
             error.rule if isinstance(error, InvalidData) else "strategy",
             f"{strategy.name} in {player.calling} of {context.symbol} at {context.now_ns} ns, "
-            f"after order {len(machine.orders) - 1}: {said(error)}",
+            f"after {machine.last_order()}: {said(error)}",
         ) from error
 
 

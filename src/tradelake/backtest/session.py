@@ -248,7 +248,7 @@ def _play(
         raise InvalidData(
             "limit",
             f"{where}: expected an end within {setting.limits.seconds:g} s; "
-            f"found it at work after {_reached(machine)}, order {len(machine.orders) - 1}",
+            f"found it at work after {_reached(machine)}, {machine.last_order()}",
         ) from None
 
 

@@ -124,8 +124,8 @@ def _play(machine: TickMachine, tape: Tape, strategy: Any, setting: Setting) -> 
         raise InvalidData(
             "limit",
             f"{strategy.name} on {', '.join(machine.symbols)}: expected an end within "
-            f"{limits.seconds:g} s; found it at work after {reached}, order "
-            f"{len(machine.orders) - 1}",
+            f"{limits.seconds:g} s; found it at work after {reached}, "
+            f"{machine.last_order()}",
         ) from None
 
 

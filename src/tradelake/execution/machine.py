@@ -260,6 +260,11 @@ class Machine:
             self._grow()
         self._calls.catch_up(self.state_at, self.terms_at, until_ns)
 
+    def last_order(self) -> str:
+        """Return ``order 7``, the newest one, or ``no order``: for messages."""
+        count = len(self.orders)
+        return f"order {count - 1}" if count else "no order"
+
     def working(self) -> Rows:
         """Return the orders that have not ended."""
         return self.orders[self.orders["status"] < Status.FILLED]
