@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from tests.backtest.test_session import MINUTE_NS, PLAIN, START_NS, Scripted, walk
+from tradelake.backtest.limits import Limits
 from tradelake.backtest.session import run
+from tradelake.errors import ConfigError
 from tradelake.execution.layout import OrderType, Status, TimeInForce
 from tradelake.market.arrays import BarArrays
 
@@ -154,3 +156,24 @@ def test_the_compilers_seconds_are_not_the_strategys(tmp_path: Path) -> None:
     command = [sys.executable, "-c", code]
     told = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr[-2_000:]
+
+
+def test_turnover_is_right_when_more_was_traded_than_fits_63_bits() -> None:
+    def bar(ctx):
+        ctx.target(ctx.symbol, 0.0 if ctx.held else 1.0)
+
+    wide = run(flat(100.0, 60, volume=1e12), Scripted(bar=bar), broker="ideal", cash=2e10)
+    traded = wide.books.fills["value"].astype(float).sum()
+    assert traded > 2.0**63
+    assert wide.books.account["turnover"][0] == pytest.approx(traded, rel=1e-12)
+    assert wide.books.positions["turnover"][0] == pytest.approx(traded, rel=1e-12)
+
+
+@pytest.mark.parametrize("orders", [1.5, np.inf, True, 0])
+def test_a_limit_of_orders_is_a_whole_number(orders) -> None:
+    with pytest.raises(ConfigError, match="orders"):
+        Limits(orders=orders)
+
+
+def test_a_run_goes_on_when_its_limit_is_further_than_a_clock_counts() -> None:
+    assert len(run(flat(100.0), Scripted(), broker=PLAIN, limits=Limits(seconds=1e300)).equity) == 6

@@ -49,8 +49,10 @@ class Limits:
     def __post_init__(self) -> None:
         if math.isnan(self.seconds) or self.seconds <= 0.0:
             raise ConfigError(f"limits.seconds: expected a positive number; found {self.seconds}")
-        if isinstance(self.orders, bool) or self.orders < 1:
-            raise ConfigError(f"limits.orders: expected 1 or more; found {self.orders}")
+        if isinstance(self.orders, bool) or not isinstance(self.orders, int) or self.orders < 1:
+            raise ConfigError(
+                f"limits.orders: expected a whole number from 1 on; found {self.orders}"
+            )
 
 
 class OutOfTime(BaseException):
@@ -76,7 +78,7 @@ class _Watchdog:
         self._watcher.start()
 
     def _watch(self) -> None:
-        wait = self._seconds
+        wait = min(self._seconds, threading.TIMEOUT_MAX)
         while not self._called_off.wait(wait):
             with self._lock:
                 if not self._called_off.is_set():

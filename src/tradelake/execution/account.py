@@ -11,6 +11,8 @@ from tradelake.execution.layout import CASH_UNITS
 from tradelake.execution.state import DAY_NS, DAYS, TIER_DAYS, State
 from tradelake.execution.terms import Terms
 
+MOST_OF_A_DAY: Final = 2 * 10**17
+"""Cash units of a day that count for the fee tier: those of 30 days fit 63 bits (C4)."""
 WHOLE: Final = 1.0 + 1e-12
 """2 / 1e-9 is 1999999999.9999998 in floats; such a quotient still counts as whole."""
 MOST: Final = 4e18
@@ -205,10 +207,11 @@ def book_one(
         account.fees_cash += fee
     account.cash -= side * paid
     account.fees_value += fee_value
-    account.turnover += value
+    account.turnover += float(value)
     account.fills += 1
-    position.turnover += value
-    state.notional[counters.day % DAYS] += value
+    position.turnover += float(value)
+    slot = counters.day % DAYS
+    state.notional[slot] = min(state.notional[slot] + value, MOST_OF_A_DAY)
     row.filled += quantity
     row.value += value
     row.fills += 1

@@ -13,7 +13,7 @@ from tradelake.execution.arrivals import has_limit
 from tradelake.execution.compiled import lean
 from tradelake.execution.dated import catch_up, close_whole
 from tradelake.execution.filling import fill
-from tradelake.execution.layout import NONE, OrderType, Reason, Status, TimeInForce
+from tradelake.execution.layout import NONE, OrderType, Reason, Side, Status, TimeInForce
 from tradelake.execution.orders import compact, end, is_working, trailed
 from tradelake.execution.pricing import leave_impact, take_window, taken_price
 from tradelake.execution.state import BRACKET, Record, Rows, State
@@ -92,7 +92,7 @@ def _ruin(state: State, terms: Terms, bar: Record) -> None:
     if equity_at(state, bar.symbol, bar.open) <= 0.0:
         reason = Reason.INSUFFICIENT_BALANCE.value
         held = -state.positions[bar.symbol].quantity
-        side = 1 if held > 0 else -1
+        side = Side.BUY.value
         price = taken_price(state, terms, bar.symbol, side, held, bar.open, np.nan, bar.open_ns)
         closed = close_whole(state, terms, bar.symbol, price, reason, bar.open_ns)
         leave_impact(state, terms, bar.symbol, side, closed, bar.open_ns)

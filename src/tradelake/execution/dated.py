@@ -115,7 +115,6 @@ def close_whole(state: State, terms: Terms, number: int, price: float, reason: i
     order = new_order(state, at, number, side)
     row = state.orders[order]
     row.sizing, row.quantity, row.status = Sizing.CLOSE, quantity, Status.WORKING
-    maker = state.positions[number].quantity == 0
-    book(state, terms, order, side, quantity, price, maker, at)
+    book(state, terms, order, side, quantity, price, False, at)
     end(state, terms, order, Status.FILLED.value, reason, at)
     return int(quantity)

@@ -150,7 +150,7 @@ POSITION: Final = np.dtype(
         ("promised", np.int64),  # units of working sells
         ("realised", np.int64),  # cash units
         ("fees_base", np.int64),  # units
-        ("turnover", np.int64),  # cash units
+        ("turnover", np.float64),  # cash units; a figure and no money: it may pass 63 bits
         ("price", np.float64),  # last known
         ("unit", np.float64),  # base units in one unit
     ]
@@ -161,7 +161,7 @@ ACCOUNT: Final = np.dtype(
         ("promised", np.int64),
         ("fees_cash", np.int64),
         ("fees_value", np.int64),  # all fees in cash units, each at its fill's price
-        ("turnover", np.int64),
+        ("turnover", np.float64),
         ("fills", np.int64),
         ("rejects", np.int64),
     ]

@@ -65,8 +65,7 @@ def follow(state: State, terms: Terms, bar: int, open_ns: int, price: float, tar
     row = state.orders[order]
     row.sizing, row.amount, row.status = Sizing.TARGET, target, Status.WORKING
     row.step = max(state.symbols[0].increment, 1)
-    inside = bool(state.counters[0].inside)  # never: at the open one is a taker
-    fill(state, terms, order, price, WHOLE_MARKET, inside, inside, open_ns)
+    fill(state, terms, order, price, WHOLE_MARKET, False, False, open_ns)
 
 
 @lean
@@ -76,8 +75,7 @@ def close_ruined(state: State, terms: Terms, bar: int, open_ns: int, price: floa
     if held <= 0 or equity_at(state, 0, price) > 0.0:
         return
     state.counters[0].event = bar
-    side = 1 if held > 0 else -1
-    worse = taken_price(state, terms, 0, side, held, price, np.nan, open_ns)
+    worse = taken_price(state, terms, 0, Side.BUY.value, held, price, np.nan, open_ns)
     close_whole(state, terms, 0, worse, Reason.INSUFFICIENT_BALANCE.value, open_ns)
 
 

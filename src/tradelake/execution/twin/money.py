@@ -17,6 +17,8 @@ DAY_NS = 86_400_000_000_000
 WHOLE = 1.0 + 1e-12
 """2 / 1e-9 is 1999999999.9999998 in floats; such a quotient still counts as whole (O1)."""
 FEE_WINDOW_DAYS = 30
+MOST_OF_A_DAY = 2 * 10**17
+"""Cash units of a day that count for the fee tier (C4)."""
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Position:
     promised: int = 0
     realised: int = 0
     fees_base: int = 0
-    turnover: int = 0
+    turnover: float = 0.0
     price: float = math.nan
 
 
@@ -41,7 +43,7 @@ class Account:
     promised: int = 0
     fees_cash: int = 0
     fees_value: int = 0
-    turnover: int = 0
+    turnover: float = 0.0
     fills: int = 0
     rejects: int = 0
     turnover_of_day: dict[int, int] = field(default_factory=dict)
@@ -183,11 +185,12 @@ def book(
     position.quantity += side * moved
     position.realised += realised
     position.fees_base += fee if in_base else 0
-    position.turnover += value
+    position.turnover += float(value)
     account.fees_cash += fee_cash
     account.fees_value += fee_value
-    account.turnover += value
+    account.turnover += float(value)
     account.fills += 1
     day = ts_ns // DAY_NS
-    account.turnover_of_day[day] = account.turnover_of_day.get(day, 0) + value
+    traded = account.turnover_of_day.get(day, 0) + value
+    account.turnover_of_day[day] = min(traded, MOST_OF_A_DAY)
     return Booked(quantity, value, fee, in_base, fee_value, realised, moved)
