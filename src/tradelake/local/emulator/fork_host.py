@@ -12,6 +12,7 @@ in ASCII.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import importlib
 import json
 import os
@@ -95,6 +96,7 @@ def _fork(request: dict[str, Any], given: int, output: int, unwanted: tuple[int,
 
 def _run(request: dict[str, Any]) -> NoReturn:
     """Run the script as ``python script arguments`` would; the process ends with its exit code."""
+    faulthandler.enable()
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["cwd"])

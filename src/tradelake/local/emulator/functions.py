@@ -8,12 +8,15 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from tradelake.local.children import Process, end
 from tradelake.local.emulator import worker
 from tradelake.local.emulator.forks import Launcher
+
+LAST_LINES: Final = 40
+"""Lines of its log in the answer for a process that ended: the interpreter's own last words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,8 @@ def _exchange(
     if timed_out.is_set():
         message = f"{request['request_id']} Task timed out after {timeout_s:.2f} seconds"
         return _failed("Sandbox.Timedout", message, text), False
-    message = f"{request['request_id']} the function's process ended, exit code {process.wait()}"
+    ended = f"the function's process ended, exit code {process.wait()}"
+    message = "\n".join([f"{request['request_id']} {ended}", *log[-LAST_LINES:]])
     return _failed("Runtime.ExitError", message, text), False
 
 
