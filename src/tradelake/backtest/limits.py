@@ -49,10 +49,14 @@ class Limits:
     def __post_init__(self) -> None:
         if math.isnan(self.seconds) or self.seconds <= 0.0:
             raise ConfigError(f"limits.seconds: expected a positive number; found {self.seconds}")
-        if isinstance(self.orders, bool) or not isinstance(self.orders, int) or self.orders < 1:
+        if not _is_whole(self.orders) or self.orders < 1:
             raise ConfigError(
                 f"limits.orders: expected a whole number from 1 on; found {self.orders}"
             )
+
+
+def _is_whole(number: object) -> bool:
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
 
 
 class OutOfTime(BaseException):
