@@ -169,7 +169,7 @@ def test_turnover_is_right_when_more_was_traded_than_fits_63_bits() -> None:
     assert wide.books.positions["turnover"][0] == pytest.approx(traded, rel=1e-12)
 
 
-@pytest.mark.parametrize("orders", [1.5, np.inf, True, 0])
+@pytest.mark.parametrize("orders", [1.5, np.inf, True, 0, np.float64(3)])
 def test_a_limit_of_orders_is_a_whole_number(orders) -> None:
     with pytest.raises(ConfigError, match="orders"):
         Limits(orders=orders)
