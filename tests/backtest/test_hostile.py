@@ -169,10 +169,20 @@ def test_turnover_is_right_when_more_was_traded_than_fits_63_bits() -> None:
     assert wide.books.positions["turnover"][0] == pytest.approx(traded, rel=1e-12)
 
 
-@pytest.mark.parametrize("orders", [1.5, np.inf, True, 0, np.float64(3)])
+@pytest.mark.parametrize("orders", [1.5, np.inf, True, 0, np.float64(3), "4", None])
 def test_a_limit_of_orders_is_a_whole_number(orders) -> None:
     with pytest.raises(ConfigError, match="orders"):
         Limits(orders=orders)
+
+
+@pytest.mark.parametrize("seconds", ["5", None, True, np.nan, 0, -1.0, 1j])
+def test_a_limit_of_seconds_is_a_positive_number(seconds) -> None:
+    with pytest.raises(ConfigError, match=r"limits.seconds: .*; found"):
+        Limits(seconds=seconds)
+
+
+def test_limits_take_numbers_of_numpy() -> None:
+    assert Limits(np.float64(3.0), np.int64(4)) == Limits(3.0, 4)
 
 
 def test_a_run_goes_on_when_its_limit_is_further_than_a_clock_counts() -> None:

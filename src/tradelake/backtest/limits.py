@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import ctypes
 import math
+import numbers
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Final
 
 from tradelake.errors import ConfigError
@@ -41,23 +41,24 @@ class Limits:
     Raises
     ------
     ConfigError
-        Not positive.
+        Not positive, or no numbers.
     """
 
     seconds: float = 3600.0
     orders: int = 1_000_000
 
     def __post_init__(self) -> None:
-        if math.isnan(self.seconds) or self.seconds <= 0.0:
-            raise ConfigError(f"limits.seconds: expected a positive number; found {self.seconds}")
-        if not _is_whole(self.orders) or self.orders < 1:
+        if not _is(numbers.Real, self.seconds) or not self.seconds > 0:
+            raise ConfigError(f"limits.seconds: expected a positive number; found {self.seconds!r}")
+        if not _is(numbers.Integral, self.orders) or self.orders < 1:
             raise ConfigError(
-                f"limits.orders: expected a whole number from 1 on; found {self.orders}"
+                f"limits.orders: expected a whole number from 1 on; found {self.orders!r}"
             )
 
 
-def _is_whole(number: object) -> bool:
-    return isinstance(number, Integral) and not isinstance(number, bool)
+def _is(kind: type, number: object) -> bool:
+    """Whether it is such a number; numpy's count, truth values do not."""
+    return isinstance(number, kind) and not isinstance(number, bool)
 
 
 class OutOfTime(BaseException):
@@ -83,7 +84,7 @@ class _Watchdog:
         self._watcher.start()
 
     def _watch(self) -> None:
-        wait = min(self._seconds, threading.TIMEOUT_MAX)
+        wait = float(min(self._seconds, threading.TIMEOUT_MAX))
         while not self._called_off.wait(wait):
             with self._lock:
                 if not self._called_off.is_set():
@@ -116,7 +117,7 @@ def watched(seconds: float) -> Iterator[None]:
 
     Other threads are left alone, so runs side by side in threads end one by one.
     """
-    if math.isinf(seconds):
+    if seconds == math.inf:
         yield
         return
     watchdog = _Watchdog(seconds)
