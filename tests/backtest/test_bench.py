@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from bench import engine_events as events
@@ -50,11 +55,41 @@ def test_compiled_brackets_have_the_fills_and_cash_of_those_called_back(
     assert events.same_trades(market.bars()) > 100
 
 
-def test_the_maker_fills_as_often_and_gains_what_its_floor_does() -> None:
-    given = events.ticks(20_000)
+@pytest.mark.parametrize(
+    ("count", "moving", "fills"), [(20_000, 1.0, 10), (200_000, events.MOVING, 5)]
+)
+def test_the_maker_fills_as_often_and_gains_what_its_floor_does(
+    count: int, moving: float, fills: int
+) -> None:
+    given = events.ticks(count, moving)
     tape = events.tape_of(given)
-    assert len(tape) == 20_000
-    assert events.same_makes(given, tape) > 10
+    assert len(tape) == count
+    assert events.same_makes(given, tape) > fills
+
+
+def moves(bid: np.ndarray, ask: np.ndarray) -> Any:
+    return np.abs(np.diff((bid + ask) / 2.0)) > 1e-9
+
+
+def test_one_quote_in_ten_moves_the_mid_of_the_ticks_that_a_maker_is_timed_on() -> None:
+    kind, bid, ask, sizes, _ = events.ticks(100_000, events.MOVING)
+    shown = kind == 0
+    assert moves(bid[shown], ask[shown]).mean() == pytest.approx(0.10, abs=0.005)
+    assert (np.diff(sizes[shown]) != 0.0).all()
+    assert moves(*(prices[shown] for prices in events.ticks(100_000)[1:3])).mean() > 0.99
+
+
+def test_one_recorded_quote_in_ten_moves_the_mid() -> None:
+    folder = os.environ.get("TRADELAKE_DATA")
+    if folder is None:
+        pytest.skip("TRADELAKE_DATA names no folder of recorded market data")
+    name = "quotes_binance_spot_btcusdt_ethusdt_2024-08-08_2354_2359.parquet"
+    table = pq.read_table(Path(folder) / name)
+    moved = []
+    for symbol in table["symbol"].unique():
+        quotes = table.filter(pc.equal(table["symbol"], symbol))
+        moved.append(moves(quotes["bid"].to_numpy(), quotes["ask"].to_numpy()))
+    assert np.concatenate(moved).mean() == pytest.approx(0.096, abs=0.001)
 
 
 def test_a_maker_without_room_to_buy_sends_nothing() -> None:
