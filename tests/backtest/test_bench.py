@@ -56,7 +56,7 @@ def test_compiled_brackets_have_the_fills_and_cash_of_those_called_back(
 
 
 @pytest.mark.parametrize(
-    ("count", "moving", "fills"), [(20_000, 1.0, 10), (200_000, events.MOVING, 5)]
+    ("count", "moving", "fills"), [(20_000, 1.0, 10), (400_000, events.MOVING, 20)]
 )
 def test_the_maker_fills_as_often_and_gains_what_its_floor_does(
     count: int, moving: float, fills: int
