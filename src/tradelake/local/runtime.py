@@ -19,7 +19,7 @@ from typing import Any, Final, Self
 from tradelake.bootstrap import wire_lake_catalog
 from tradelake.errors import ConfigError, Transient
 from tradelake.local.drain import FunctionStatus, drained, read_status
-from tradelake.local.emulator.options import CREDENTIALS, REGION
+from tradelake.local.emulator.options import CREDENTIALS, REGION, code_cache
 from tradelake.local.layout import ENVIRONMENT, Layout
 from tradelake.local.processes import Process, Processes
 from tradelake.local.provision import Endpoints, Plan, Provisioned, provision
@@ -229,6 +229,23 @@ class Runtime:
 
     def _lambda(self) -> LambdaClient:
         return LambdaClient(self.variables["AWS_ENDPOINT_URL"], ENVIRONMENT)
+
+    def start_compiling(self) -> Process:
+        """Compile the matching core where jobs will look for it; a second time takes a second."""
+        variables = code_cache(os.environ, self.options.project_root)
+        return self.start("compiler", ["-m", "tradelake.backtest.warm"], variables)
+
+    def finish(self, process: Process) -> None:
+        """Wait until a process has ended by itself, and forget it.
+
+        Raises
+        ------
+        Transient
+            It failed; its last words.
+        """
+        if process.child.wait():
+            raise Transient(process.obituary())
+        self._processes.stop(process)
 
     def stop(self, process: Process, timeout_s: float = 30.0) -> int:
         """End one process; return its exit code."""

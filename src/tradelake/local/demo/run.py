@@ -172,12 +172,15 @@ class _Demo:
             stage.detail = f"{source.kind} ({source.why}): {self._outcome.description}"
             window = study_window(client.history(), self._options.history_days)
         self._stream(runtime, url)
+        compiler = runtime.start_compiling()
         reader = wire_lake_reader(runtime.variables)
         self._load(runtime, url, window)
         studies = Studies(runtime, reader, window)
         with self._board.stage(TRAIN) as stage:
             model = studies.train(stage)
         with self._board.stage(BACKTEST) as stage:
+            stage.detail = "compiling the matching core"
+            runtime.finish(compiler)
             self._outcome.study = studies.sweep(model, stage)
         with self._board.stage(RECONCILE) as stage:
             runtime.check()

@@ -54,6 +54,12 @@ class EmulatorOptions:
     parent_pid: int | None = None
 
 
+def code_cache(environment: Mapping[str, str], project_root: Path) -> dict[str, str]:
+    """Return the variable that says where compiled functions keep their machine code."""
+    name = "NUMBA_CACHE_DIR"
+    return {name: environment.get(name, str(project_root / "build/numba"))}
+
+
 def child_environment(
     inherited: Mapping[str, str], options: EmulatorOptions, url: str
 ) -> dict[str, str]:
@@ -76,7 +82,7 @@ def child_environment(
         # A job has one virtual processor; numpy's threads would only fight over the real ones.
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
-        "NUMBA_CACHE_DIR": kept.get("NUMBA_CACHE_DIR", str(options.project_root / "build/numba")),
+        **code_cache(kept, options.project_root),
         **CREDENTIALS,
         **options.child_environment,
     }
