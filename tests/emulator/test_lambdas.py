@@ -94,6 +94,14 @@ def test_function_answers_an_error_when_its_process_dies_and_recovers(account, p
     assert "FunctionError" not in invoke(account, probe, {})[0]
 
 
+def test_a_crash_is_answered_with_where_the_handler_was(account, probe):
+    _, payload = invoke(account, probe, {"crash": True})
+    assert payload["errorType"] == "Runtime.ExitError"
+    assert "exit code -11" in payload["errorMessage"]
+    assert "Segmentation fault" in payload["errorMessage"]
+    assert "in handler" in payload["errorMessage"]
+
+
 def test_function_is_stopped_when_it_takes_longer_than_its_timeout(account):
     create(account, "slow", "functions/probe/handler.handler")
     account.client("lambda").update_function_configuration(FunctionName="slow", Timeout=1)

@@ -1,5 +1,6 @@
 """A function that does what its event says."""
 
+import ctypes
 import os
 import time
 
@@ -11,6 +12,8 @@ def handler(event, context):
         raise ValueError(event["raise"])
     if event.get("exit"):
         os._exit(event["exit"])
+    if event.get("crash"):
+        ctypes.string_at(0)
     time.sleep(event.get("sleep_s", 0))
     return {
         "pid": os.getpid(),
