@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 
 from tradelake.backtest import compiled
+from tradelake.backtest.failure import rule_of, said
 from tradelake.backtest.limits import Limits, aside
-from tradelake.errors import ConfigError, InvalidData
+from tradelake.errors import ConfigError, InvalidData, TradelakeError
 from tradelake.execution.machine import Machine
 from tradelake.strategies.compiled import CompiledStrategy
 
@@ -28,7 +29,14 @@ def play_compiled(machine: Machine, strategy: CompiledStrategy, limits: Limits) 
             f"strategy {strategy.name}: a compiled decision is for one symbol; "
             f"found {', '.join(machine.symbols)}"
         )
-    loaded = compiled.load_compiled(strategy.path, strategy.style)
+    where = f"{strategy.name} in {strategy.style} of {', '.join(machine.symbols)}"
+    try:
+        loaded = compiled.load_compiled(strategy.path, strategy.style)
+    except TradelakeError:
+        raise
+    except BaseException as error:  # what the strategy's module raises where it is imported
+        rule_of(error)
+        raise ConfigError(f"strategy {strategy.name}: {strategy.path}: {said(error)}") from error
 
     def work(ended: threading.Event) -> None:
         compiled.run_compiled(
@@ -43,5 +51,9 @@ def play_compiled(machine: Machine, strategy: CompiledStrategy, limits: Limits) 
     try:
         aside(work)
     except InvalidData as error:
-        where = f"{strategy.name} in {strategy.style} of {', '.join(machine.symbols)}"
         raise InvalidData(error.rule, f"{where} {error.reason}") from error
+    except TradelakeError:
+        raise
+    except BaseException as error:  # an exit: an exception is told with its bar already
+        told = f"after {machine.last_order()}: {said(error)}"
+        raise InvalidData(rule_of(error), f"{where} {told}") from error

@@ -9,21 +9,22 @@ from __future__ import annotations
 import heapq
 from collections.abc import Sequence
 from operator import itemgetter
+from threading import get_ident
 from typing import Any, Protocol
 
 import numpy as np
 
 from tradelake.backtest.clock import feed_ns
+from tradelake.backtest.due import NEVER, Rejects, Timers
 from tradelake.errors import InvalidData
-from tradelake.execution.layout import CASH_UNIT, FILL, NONE, Side, Status
+from tradelake.execution.layout import CASH_UNIT, FILL, NONE, Reason, Side, Status
 from tradelake.execution.machine import Machine
 from tradelake.execution.terms import Draw
 from tradelake.market.arrays import BarArrays, IntArray
 from tradelake.strategies.context import EventContext
-from tradelake.strategies.event import Fill, History, OrderRequest, WorkingOrder
+from tradelake.strategies.event import Fill, History, OrderRequest, Reject, WorkingOrder
 from tradelake.strategies.tape import Tape
 
-NEVER = np.iinfo(np.int64).max
 RESPONSE = 2
 """Row of the latencies, and which draw of an order."""
 _FIRST_LOOK = 256
@@ -57,37 +58,6 @@ class Timeline(Protocol):
     def __len__(self) -> int: ...
 
 
-class Timers:
-    """Instants at which a strategy wants to be called, by name."""
-
-    def __init__(self) -> None:
-        self._due: list[tuple[int, int, str, int]] = []
-        self._current: dict[str, int] = {}
-        self._count = 0
-
-    @property
-    def next_ns(self) -> int:
-        """Instant of the next one; :data:`NEVER` without any."""
-        while self._due and self._current.get(self._due[0][2]) != self._due[0][1]:
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else NEVER
-
-    def put(self, name: str, at_ns: int, every_ns: int) -> None:
-        """Take a timer in the place of one of the same name."""
-        self._count += 1
-        self._current[name] = self._count
-        heapq.heappush(self._due, (at_ns, self._count, name, every_ns))
-
-    def pop(self) -> tuple[int, str]:
-        """Return the next one's instant and name; one that comes again is put back."""
-        at_ns, number, name, every_ns = heapq.heappop(self._due)
-        if every_ns:
-            heapq.heappush(self._due, (at_ns + every_ns, number, name, every_ns))
-        else:
-            del self._current[name]
-        return at_ns, name
-
-
 class BarDesk:
     """A :class:`~tradelake.strategies.context.Desk` over bars.
 
@@ -112,6 +82,8 @@ class BarDesk:
         Bars the venue has seen.
     now_ns : int
         What time it is for the strategy; the driver sets it, and tells the context the same.
+    tells_rejects : bool
+        Whether rejects are looked for; set by the driver of a strategy that wants to know.
     context : EventContext
         What the strategy is given.
     """
@@ -131,6 +103,7 @@ class BarDesk:
         self.now_ns = 0
         self.busy = 0
         self.matched = 0
+        self.tells_rejects = False
         self.held = dict.fromkeys(machine.symbols, 0.0)
         self._units = dict.fromkeys(machine.symbols, 0)
         self._unit = machine.state.positions["unit"].tolist()
@@ -146,6 +119,9 @@ class BarDesk:
         self._response = machine.terms.latency[RESPONSE].tolist()
         self._renames = bool((machine.state.instruments["renamed_to"] != NONE).any())
         self._tape = Tape(columns)
+        self._thread = get_ident()
+        self._strange: dict[int, str] = {}
+        self._rejects = Rejects()
         self._look = _FIRST_LOOK
 
     # What the driver asks for.
@@ -194,6 +170,29 @@ class BarDesk:
             self.held[name],
         )
 
+    @property
+    def next_reject_ns(self) -> int:
+        """When the next reject is told."""
+        return self._rejects.next_ns
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether there are orders at which nobody looked for rejects yet."""
+        return self.tells_rejects and self._rejects.judged < len(self.machine.orders)
+
+    def tell_reject(self) -> Reject:
+        """Return the next reject."""
+        order = self._rejects.pop()
+        row = self.machine.state.orders[order]
+        symbol = int(row["symbol"])
+        return Reject(
+            order,
+            self._names[symbol] if symbol != NONE else self._strange.get(order, ""),
+            int(row["side"]),
+            Reason(int(row["reason"])).name.lower(),
+            int(row["ended_ns"]),
+        )
+
     def settle(self) -> None:
         """Take positions over to new names, where symbols were renamed and all fills are told."""
         if self._renames and not self._untold:
@@ -207,6 +206,8 @@ class BarDesk:
             row = _told(fill)
             heapq.heappush(self._untold, (row[-1] + self._response_ns(row[0]), number, row))
         self._read += len(new)
+        if self.tells_rejects:
+            self._rejects.judge(self.machine.orders, self._response_ns)
 
     def _response_ns(self, order: int) -> int:
         terms, (kind, constant_ns, _) = self.machine.terms, self._response
@@ -221,6 +222,8 @@ class BarDesk:
     def send(self, request: OrderRequest) -> int:
         """Send an order; the venue first sees all that is known by now."""
         now_ns = self._decide()
+        if self.tells_rejects and request.symbol not in self.machine.symbols:
+            self._strange[len(self.machine.orders)] = request.symbol
         if request.has_exits:
             return self.machine.bracket(
                 request.symbol,
@@ -252,6 +255,7 @@ class BarDesk:
 
     def cancel(self, order: int) -> bool:
         """Send a cancel."""
+        self._refuse_threads()
         if not self.works(order) or self.machine.state.orders[order]["cancel_ns"] != NONE:
             return False
         self.machine.cancel(order, now_ns=self._decide(order))
@@ -335,6 +339,7 @@ class BarDesk:
 
     def timer(self, name: str, at_ns: int, every_ns: int) -> None:
         """Take a timer."""
+        self._refuse_threads()
         self.timers.put(name, at_ns, every_ns)
         self.busy = min(self.busy, self.matched)
 
@@ -353,6 +358,7 @@ class BarDesk:
 
     def _decide(self, order: int = NONE) -> int:
         """Bring the venue up to what is known; return the instant of the decision."""
+        self._refuse_threads()
         told_ns = self.now_ns - self._feed_ns
         self.match(int(np.searchsorted(self._closes, told_ns, side="right")))
         self.busy = min(self.busy, self.matched)
@@ -361,6 +367,11 @@ class BarDesk:
             raise InvalidData("limit", f"more than {self._most_orders} orders were sent")
         return told_ns + feed_ns(self.machine, count)
 
-    def _check(self, order: int) -> None:
-        if not 0 <= order < len(self.machine.orders):
+    def _refuse_threads(self) -> None:
+        if get_ident() != self._thread:
+            raise InvalidData("context", "expected orders from the thread of the run alone")
+
+    def _check(self, order: object) -> None:
+        known = isinstance(order, int | np.integer) and not isinstance(order, bool)
+        if not known or not 0 <= order < len(self.machine.orders):  # type: ignore[operator]
             raise InvalidData("order", f"expected the id of an order; found {order!r}")

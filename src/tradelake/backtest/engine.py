@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tradelake.backtest.declared import kernel_name
+from tradelake.backtest.failure import rule_of, said
 from tradelake.backtest.result import BacktestResult, Trades
 from tradelake.errors import ConfigError, InsufficientData, InvalidData
 from tradelake.execution.layout import CASH_UNITS
@@ -126,7 +127,14 @@ def refuse_trained_bars(bars: BarArrays, strategy: Strategy) -> None:
     ConfigError
         The first bar opens before the end of the training data.
     """
-    if isinstance(strategy, Trained) and bars.ts_event_ns[0] < strategy.train_end_ns:
+    if not isinstance(strategy, Trained):
+        return
+    until: object = strategy.train_end_ns
+    if not isinstance(until, int | np.integer):
+        raise ConfigError(
+            f"strategy {strategy.name}: train_end_ns: expected a whole number; found {until!r:.60}"
+        )
+    if bars.ts_event_ns[0] < strategy.train_end_ns:
         raise ConfigError(
             f"strategy {strategy.name} on {bars.symbol}: its model was trained on data up to "
             f"{strategy.train_end_ns} ns; expected bars from there on, found the first at "
@@ -148,11 +156,10 @@ def targets_of(bars: BarArrays, strategy: Strategy) -> FloatArray:
 
         return kernels.targets_of(bars, kernels.kernel_of(name), strategy.parameters)
     try:
-        raw = strategy.signals(bars)
-    except Exception as error:
+        raw = _as_floats(strategy.signals(bars))
+    except BaseException as error:
         raise InvalidData(
-            "strategy",
-            f"{strategy.name} on {bars.symbol} {bars.timeframe}: {type(error).__name__}: {error}",
+            rule_of(error), f"{strategy.name} on {bars.symbol} {bars.timeframe}: {said(error)}"
         ) from error
     return _checked(raw, bars, strategy.name)
 
@@ -167,17 +174,23 @@ def panel_targets(columns: Sequence[BarArrays], strategy: PanelStrategy) -> list
     """
     panel = Panel.of(columns)
     try:
-        raw = panel.of_symbols(np.asarray(strategy.signals_of(panel), dtype=np.float64))
-    except Exception as error:
+        raw = panel.of_symbols(_as_floats(strategy.signals_of(panel)))
+    except BaseException as error:
         raise InvalidData(
-            "strategy",
-            f"{strategy.name} on {', '.join(panel.symbols)}: {type(error).__name__}: {error}",
+            rule_of(error), f"{strategy.name} on {', '.join(panel.symbols)}: {said(error)}"
         ) from error
     return [_checked(one, bars, strategy.name) for one, bars in zip(raw, columns, strict=True)]
 
 
-def _checked(raw: FloatArray, bars: BarArrays, name: str) -> FloatArray:
-    targets = np.array(raw, dtype=np.float64)
+def _as_floats(raw: object) -> FloatArray:
+    """Return targets as a new array of floats."""
+    found = np.asarray(raw)
+    if found.dtype.kind not in "fiubO":
+        raise InvalidData("signal", f"expected numbers; found {raw!r:.60} of {found.dtype}")
+    return np.array(found, dtype=np.float64)
+
+
+def _checked(targets: FloatArray, bars: BarArrays, name: str) -> FloatArray:
     if targets.shape != (len(bars),):
         raise InvalidData(
             "signal",

@@ -1,8 +1,8 @@
 """Runs event strategies over bars of many symbols on one clock.
 
-Calls come in the order in which things become known: fills and timers before a bar's close, then
-all bars of that instant in the order of symbols. Between two bars that may change something at the
-venue a bar costs its callback alone.
+Calls come in the order in which things become known: fills, rejects and timers before a bar's
+close, then all bars of that instant in the order of symbols. Between two bars that may change
+something at the venue a bar costs its callback alone.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from typing import Any, Final
 import numpy as np
 
 from tradelake.backtest.clock import Clock
-from tradelake.backtest.desk import NEVER, BarDesk
-from tradelake.errors import InvalidData, TradelakeError
+from tradelake.backtest.desk import BarDesk
+from tradelake.backtest.due import NEVER
+from tradelake.backtest.failure import rule_of, said
+from tradelake.errors import InvalidData
 from tradelake.execution.machine import Machine
 from tradelake.market.arrays import BarArrays
 from tradelake.strategies.context import EventContext
@@ -60,24 +62,17 @@ def play(
     """
     desk = BarDesk(machine, clock, columns, cash, most_orders)
     context = desk.context = EventContext(tuple(machine.symbols), desk, seed)
-    player = _Player(desk, context, strategy)
+    name, player = strategy.name, _Player(desk, context, strategy)
     try:
         player.run()
-    except Exception as error:
+    except BaseException as error:
         raise InvalidData(
-            error.rule if isinstance(error, InvalidData) else "strategy",
-            f"{strategy.name} in {player.calling} of {context.symbol} at {context.now_ns} ns, "
+            rule_of(error),
+            f"{name} in {player.calling} of {context.symbol} at {context.now_ns} ns, "
             f"after {machine.last_order()}: {said(error)}",
         ) from error
-
-
-def said(error: Exception) -> str:
-    """Return what a callback's exception says, without a rule that is told beside it."""
-    if isinstance(error, InvalidData):
-        return error.reason
-    if isinstance(error, TradelakeError):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
+    finally:
+        context.finish()
 
 
 class _Player:
@@ -86,6 +81,7 @@ class _Player:
     def __init__(self, desk: BarDesk, context: EventContext, strategy: EventStrategy) -> None:
         self._desk, self._context, self._strategy = desk, context, strategy
         self._written = written(strategy)
+        desk.tells_rejects = "on_reject" in self._written
         self._names = list(desk.machine.symbols)
         self._feed_ns = int(desk.machine.terms.latency[0][1])
         self.calling = "on_start"
@@ -187,20 +183,22 @@ class _Player:
     def _wake(self) -> None:
         """Look at the venue again in time for what is still to be told."""
         desk = self._desk
-        next_ns = min(desk.next_fill_ns, desk.timers.next_ns)
+        next_ns = min(desk.next_fill_ns, desk.next_reject_ns, desk.timers.next_ns)
         if next_ns < NEVER and desk.busy > desk.matched:
             closes = desk.clock.bars["close_ns"]
             due = int(closes.searchsorted(next_ns - self._feed_ns, side="left"))
             desk.busy = max(min(desk.busy, due), desk.matched)
 
     def _tell_until(self, now_ns: int, *, timers_too: bool) -> None:
-        """Tell fills up to an instant and timers before it, in order."""
+        """Tell fills and rejects up to an instant and timers before it, in order."""
         desk = self._desk
         while True:
-            fill_ns = desk.next_fill_ns
+            fill_ns, reject_ns = desk.next_fill_ns, desk.next_reject_ns
             timer_ns = desk.timers.next_ns if timers_too else NEVER
-            if fill_ns < NEVER and fill_ns <= min(now_ns, timer_ns):
+            if fill_ns < NEVER and fill_ns <= min(now_ns, timer_ns, reject_ns):
                 self._tell_fill(fill_ns)
+            elif reject_ns < NEVER and reject_ns <= min(now_ns, timer_ns):
+                self._tell_reject(reject_ns)
             elif timer_ns < now_ns and "on_timer" in self._written:
                 self._call_timer()
             else:
@@ -215,6 +213,15 @@ class _Player:
         context.now_ns, context.symbol = self._desk.now_ns, fill.symbol
         context.held = fill.held
         self._strategy.on_fill(context, fill)
+        self.calling = before
+
+    def _tell_reject(self, told_ns: int) -> None:
+        context, reject = self._context, self._desk.tell_reject()
+        before, self.calling = self.calling, "on_reject"
+        self._desk.now_ns = max(told_ns, self._desk.now_ns)
+        context.now_ns, context.symbol = self._desk.now_ns, reject.symbol
+        context.held = self._desk.position(reject.symbol)
+        self._strategy.on_reject(context, reject)
         self.calling = before
 
     def _call_timer(self) -> None:

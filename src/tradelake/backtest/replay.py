@@ -11,8 +11,9 @@ from typing import Any, Final
 import numpy as np
 
 from tradelake.backtest.clock import feed_ns
-from tradelake.backtest.desk import NEVER, BarDesk
-from tradelake.backtest.events import said
+from tradelake.backtest.desk import BarDesk
+from tradelake.backtest.due import NEVER
+from tradelake.backtest.failure import rule_of, said
 from tradelake.errors import InvalidData
 from tradelake.execution.layout import NONE
 from tradelake.execution.tick_machine import TickMachine
@@ -42,11 +43,12 @@ class TickDesk(BarDesk):
 
     @property
     def idle(self) -> bool:
-        """Whether no order works or is under way, and nothing changes by date."""
+        """Whether no order works or is under way, and no reject is to be looked for."""
         counters = self.machine.state.counters[0]
-        return bool(counters["live"] == 0 and counters["sent"] == 0)
+        return bool(counters["live"] == 0 and counters["sent"] == 0) and not self.unjudged
 
     def _decide(self, order: int = NONE) -> int:
+        self._refuse_threads()
         self.match(self.end)
         count = len(self.machine.orders)
         if order == NONE and count >= self._most_orders:
@@ -84,21 +86,24 @@ def play_ticks(
     """
     desk = TickDesk(machine, tape, cash, most_orders)
     context = desk.context = EventContext(tuple(machine.symbols), desk, seed)
-    replay = _Replay(desk, context, strategy)
+    name, replay = strategy.name, _Replay(desk, context, strategy)
     try:
         replay.run(tape)
-    except Exception as error:
+    except BaseException as error:
         raise InvalidData(
-            error.rule if isinstance(error, InvalidData) else "strategy",
-            f"{strategy.name} in {replay.calling} of {context.symbol} at {context.now_ns} ns, "
+            rule_of(error),
+            f"{name} in {replay.calling} of {context.symbol} at {context.now_ns} ns, "
             f"after {machine.last_order()}: {said(error)}",
         ) from error
+    finally:
+        context.finish()
 
 
 class _Replay:
     def __init__(self, desk: TickDesk, context: EventContext, strategy: EventStrategy) -> None:
         self._desk, self._context, self._strategy = desk, context, strategy
         self._written = written(strategy)
+        desk.tells_rejects = "on_reject" in self._written
         self._feed_ns = int(desk.machine.terms.latency[0][1])
         self._names = list(desk.machine.symbols)
         self._shown: list[dict[str, Any]] = [{} for _ in self._names]
@@ -127,7 +132,7 @@ class _Replay:
         now_ns = row[0] + self._feed_ns
         if not desk.idle:
             desk.match(event + 1)
-        if min(desk.next_fill_ns, desk.timers.next_ns) <= now_ns:
+        if min(desk.next_fill_ns, desk.next_reject_ns, desk.timers.next_ns) <= now_ns:
             self._tell_until(now_ns, timers_too=True)
         desk.end = event + 1
         context.now_ns = desk.now_ns = now_ns
@@ -182,15 +187,21 @@ class _Replay:
     def _tell_until(self, now_ns: int, *, timers_too: bool) -> None:
         desk, context = self._desk, self._context
         while True:
-            fill_ns = desk.next_fill_ns
+            fill_ns, reject_ns = desk.next_fill_ns, desk.next_reject_ns
             timer_ns = desk.timers.next_ns if timers_too else NEVER
-            if fill_ns <= min(now_ns, timer_ns):
+            if fill_ns <= min(now_ns, timer_ns, reject_ns):
                 fill = desk.tell()
                 desk.now_ns = max(fill_ns, desk.now_ns)
                 context.now_ns, context.symbol = desk.now_ns, fill.symbol
                 context.held, self.calling = fill.held, "on_fill"
                 if "on_fill" in self._written:
                     self._strategy.on_fill(context, fill)
+            elif reject_ns <= min(now_ns, timer_ns):
+                reject = desk.tell_reject()
+                desk.now_ns = max(reject_ns, desk.now_ns)
+                context.now_ns, context.symbol = desk.now_ns, reject.symbol
+                context.held, self.calling = desk.position(reject.symbol), "on_reject"
+                self._strategy.on_reject(context, reject)
             elif timer_ns < now_ns and "on_timer" in self._written:
                 at_ns, name = desk.timers.pop()
                 desk.now_ns = max(at_ns, desk.now_ns)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
@@ -14,9 +13,16 @@ from tradelake.backtest.engine import panel_targets, refuse_trained_bars, target
 from tradelake.backtest.limits import Limits, OutOfTime, watched
 from tradelake.backtest.outcome import Backtest, Books, digest_of, stated
 from tradelake.backtest.screen import Finding, Screen, screen_all
+from tradelake.backtest.setting import (
+    Identity,
+    Setting,
+    check_findings,
+    identity_of,
+    rung_of,
+    setting_of,
+)
 from tradelake.errors import ConfigError, InsufficientData, InvalidData
 from tradelake.execution.broker import BrokerRules, terms
-from tradelake.execution.brokers import broker as broker_named
 from tradelake.execution.costs import Costs
 from tradelake.execution.instruments import InstrumentHistory
 from tradelake.execution.layout import CASH_UNITS
@@ -28,28 +34,11 @@ from tradelake.market.tape import TickArrays
 from tradelake.market.ticks import BookArrays, QuoteArrays, TradeArrays
 from tradelake.strategies.api import PanelStrategy, Strategy
 from tradelake.strategies.compiled import CompiledStrategy
-from tradelake.strategies.event import written
 
 Data: TypeAlias = (
     BarArrays | Sequence[BarArrays] | Mapping[str, BarArrays] | TickArrays | Sequence[TickArrays]
 )
 TICKS: Final = (TradeArrays, QuoteArrays, BookArrays)
-
-_MOST_CASH: Final = 9e10
-"""Quote units: what 62 bits of cash units hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """Everything of a run but data and strategy, resolved."""
-
-    broker: BrokerRules
-    costs: Costs
-    history: InstrumentHistory
-    rung: Rung
-    cash: float
-    seed: int
-    limits: Limits
 
 
 def run(
@@ -115,28 +104,26 @@ def run(
         Rule ``strategy``: it raised; ``signal``: a target is no fraction; ``limit``: it took too
         long or sent too many orders; rules of the screen. Each names strategy and time.
     """
+    who = identity_of(strategy)
+    check_findings(screen, screened)
     if is_ticks(data):
-        return _run_ticks(data, strategy, broker, costs, instruments, rung, cash, seed, limits,
-                          code_version)  # fmt: skip
+        from tradelake.backtest.ticking import run_ticks
+
+        given = list(data) if isinstance(data, list | tuple) else [data]
+        chosen = _tick_rung(given, rung)
+        setting = setting_of(broker, costs, instruments, chosen, cash, seed, limits)
+        return run_ticks(given, strategy, who, setting, code_version)  # type: ignore[arg-type]
     columns = _listed(data)
     findings = tuple(screened or ())
     if screened is None:
         columns, findings = screen_all(columns, screen or Screen())
-    _check(columns, strategy, cash)
-    setting = Setting(
-        broker_named(broker),
-        costs or Costs(),
-        instruments or InstrumentHistory(),
-        _rung(columns, rung),
-        float(cash),
-        seed,
-        limits or Limits(),
-    )
+    _check(columns, who.name, strategy)
+    setting = setting_of(broker, costs, instruments, _rung(columns, rung), cash, seed, limits)
     machine, clock = prepare(columns, setting)
-    style = _play(machine, clock, columns, strategy, setting)
+    style = _play(machine, clock, columns, strategy, who.name, setting)
     end_ns = int(clock.bars["close_ns"][-1])
     machine.finish(end_ns)
-    return _result(machine, clock, columns, strategy, setting, style, findings, code_version)
+    return _result(machine, clock, columns, who, setting, style, findings, code_version)
 
 
 def is_ticks(data: Data) -> bool:
@@ -145,36 +132,9 @@ def is_ticks(data: Data) -> bool:
     return bool(given) and all(isinstance(one, TICKS) for one in given)
 
 
-def _run_ticks(
-    data: Any,  # noqa: ANN401 - checked by is_ticks
-    strategy: Any,  # noqa: ANN401
-    broker: str | BrokerRules,
-    costs: Costs | None,
-    instruments: InstrumentHistory | None,
-    rung: Rung | int | str,
-    cash: float,
-    seed: int,
-    limits: Limits | None,
-    code_version: str,
-) -> Backtest:
-    from tradelake.backtest.ticking import run_ticks
-
-    given = list(data) if isinstance(data, list | tuple) else [data]
-    booked = any(isinstance(one, BookArrays) for one in given)
-    highest = Rung.BOOK if booked else Rung.QUOTES
-    chosen = highest if rung == "auto" else rung
-    if chosen not in (Rung.QUOTES, highest):
-        raise ConfigError(f"rung: expected auto or 3 to {highest:d} for ticks; found {rung!r}")
-    setting = Setting(
-        broker_named(broker),
-        costs or Costs(),
-        instruments or InstrumentHistory(),
-        Rung(chosen),
-        float(cash),
-        seed,
-        limits or Limits(),
-    )
-    return run_ticks(given, strategy, setting, code_version)
+def _tick_rung(data: Sequence[object], asked: object) -> Rung:
+    booked = any(isinstance(one, BookArrays) for one in data)
+    return rung_of(asked, Rung.QUOTES, Rung.BOOK if booked else Rung.QUOTES, "ticks")
 
 
 def prepare(columns: Sequence[BarArrays], setting: Setting) -> tuple[Machine, Clock]:
@@ -196,15 +156,21 @@ def prepare(columns: Sequence[BarArrays], setting: Setting) -> tuple[Machine, Cl
 def _listed(data: Any) -> list[BarArrays]:  # noqa: ANN401 - checked here
     if isinstance(data, BarArrays):
         return [data]
+    wanted = "data: expected BarArrays, one for each symbol, or tick arrays alone"
+    if not isinstance(data, Iterable):
+        raise ConfigError(f"{wanted}; found {data!r:.80}")
     listed = list(data.values()) if isinstance(data, Mapping) else list(data)
-    if not listed or not all(isinstance(bars, BarArrays) for bars in listed):
-        raise ConfigError(f"data: expected BarArrays, one for each symbol; found {data!r:.80}")
+    strange = [type(bars).__name__ for bars in listed if not isinstance(bars, BarArrays)]
+    if strange or not listed:
+        raise ConfigError(f"{wanted}; found {strange[0] if strange else 'none'}")
+    if isinstance(data, Mapping):
+        for key, bars in data.items():
+            if key != bars.symbol:
+                raise ConfigError(f"data: expected the bars of {key}; found those of {bars.symbol}")
     return listed
 
 
-def _check(columns: Sequence[BarArrays], strategy: Any, cash: float) -> None:  # noqa: ANN401
-    if not math.isfinite(cash) or not 0.0 < cash <= _MOST_CASH:
-        raise ConfigError(f"cash: expected a number above 0 and up to {_MOST_CASH:g}; found {cash}")
+def _check(columns: Sequence[BarArrays], name: str, strategy: Any) -> None:  # noqa: ANN401
     names = [bars.symbol for bars in columns]
     if len(set(names)) != len(names):
         raise ConfigError(f"data: expected every symbol once; found {', '.join(names)}")
@@ -214,21 +180,17 @@ def _check(columns: Sequence[BarArrays], strategy: Any, cash: float) -> None:  #
     for bars in columns:
         if len(bars) < 2:
             raise InsufficientData(
-                f"{strategy.name} on {bars.symbol} {bars.timeframe}: "
+                f"{name} on {bars.symbol} {bars.timeframe}: "
                 f"expected at least 2 bars; found {len(bars)}"
             )
         refuse_trained_bars(bars, strategy)
 
 
-def _rung(columns: Sequence[BarArrays], asked: Rung | int | str) -> Rung:
+def _rung(columns: Sequence[BarArrays], asked: object) -> Rung:
     volumes = all(bool(bars.volume.any()) for bars in columns)
     highest = Rung.INTRABAR if volumes else Rung.NEXT_OPEN
-    if asked == "auto":
-        return highest
-    if isinstance(asked, bool) or not isinstance(asked, int) or not 1 <= asked <= highest:
-        why = "for bars" if volumes else "for bars without volume"
-        raise ConfigError(f"rung: expected auto or 1 to {highest:d} {why}; found {asked!r}")
-    return Rung(asked)
+    what = "bars" if volumes else "bars without volume"
+    return rung_of(asked, Rung.NEXT_OPEN, highest, what)
 
 
 def _play(
@@ -236,10 +198,11 @@ def _play(
     clock: Clock,
     columns: Sequence[BarArrays],
     strategy: Any,  # noqa: ANN401
+    name: str,
     setting: Setting,
 ) -> str:
     """Run the strategy in its style, watched; return the style."""
-    where = f"{strategy.name} on {', '.join(machine.symbols)}"
+    where = f"{name} on {', '.join(machine.symbols)}"
     machine.prepare()  # the compiler's seconds are not the strategy's
     try:
         with watched(setting.limits.seconds):
@@ -274,22 +237,18 @@ def _styled(
 
         coded.play_compiled(machine, strategy, setting.limits)
         return "compiled"
-    if written(strategy):
-        from tradelake.backtest import events
+    from tradelake.backtest import events
 
-        events.play(
-            machine,
-            clock,
-            columns,
-            strategy,
-            cash=setting.cash,
-            seed=setting.seed,
-            most_orders=setting.limits.orders,
-        )
-        return "event"
-    raise ConfigError(
-        f"strategy {strategy!r:.60}: expected signals, signals_of or callbacks; found none"
+    events.play(
+        machine,
+        clock,
+        columns,
+        strategy,
+        cash=setting.cash,
+        seed=setting.seed,
+        most_orders=setting.limits.orders,
     )
+    return "event"
 
 
 def _reached(machine: Machine) -> str:
@@ -304,7 +263,7 @@ def _result(
     machine: Machine,
     clock: Clock,
     columns: Sequence[BarArrays],
-    strategy: Any,  # noqa: ANN401
+    who: Identity,
     setting: Setting,
     style: str,
     findings: tuple[Finding, ...],
@@ -324,9 +283,9 @@ def _result(
         end_ns=end_ns,
     )
     return Backtest(
-        strategy=strategy.name,
+        strategy=who.name,
         style=style,
-        parameters=dict(strategy.parameters),
+        parameters=who.parameters,
         symbols=names,
         timeframe=columns[0].timeframe,
         start_ns=start_ns,

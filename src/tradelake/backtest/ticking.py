@@ -22,12 +22,13 @@ from tradelake.strategies.compiled import CompiledStrategy
 from tradelake.strategies.event import written
 
 if TYPE_CHECKING:
-    from tradelake.backtest.session import Setting
+    from tradelake.backtest.setting import Identity, Setting
 
 
 def run_ticks(
     data: Sequence[TickArrays],
     strategy: Any,  # noqa: ANN401 - event-driven or compiled
+    who: Identity,
     setting: Setting,
     code_version: str,
 ) -> Backtest:
@@ -47,14 +48,14 @@ def run_ticks(
     symbols = tuple(dict.fromkeys(one.symbol for one in data))
     tape = merged_ticks([(symbols.index(one.symbol), one) for one in data])
     if not len(tape):
-        raise InsufficientData(f"{strategy.name} on {', '.join(symbols)}: expected ticks")
+        raise InsufficientData(f"{who.name} on {', '.join(symbols)}: expected ticks")
     start_ns, end_ns = int(tape["ts_ns"][0]), int(tape["ts_ns"][-1])
     prices = [_first_price(tape, number, symbol) for number, symbol in enumerate(symbols)]
     rows = setting.broker.instruments(setting.history, symbols, prices, end_ns + 1)
     told = terms(setting.broker, setting.costs, setting.rung, setting.seed)
     machine = TickMachine(symbols, rows, told, round(setting.cash * CASH_UNITS))
     machine.load(tape, marked=True)
-    style = _play(machine, tape, strategy, setting)
+    style = _play(machine, tape, strategy, who.name, setting)
     machine.finish(end_ns)
     state = machine.state
     realism = describe(
@@ -67,9 +68,9 @@ def run_ticks(
         end_ns=end_ns,
     )
     return Backtest(
-        strategy=strategy.name,
+        strategy=who.name,
         style=style,
-        parameters=dict(strategy.parameters),
+        parameters=who.parameters,
         symbols=symbols,
         timeframe="1m",
         start_ns=start_ns,
@@ -98,7 +99,13 @@ def run_ticks(
     )
 
 
-def _play(machine: TickMachine, tape: Tape, strategy: Any, setting: Setting) -> str:  # noqa: ANN401
+def _play(
+    machine: TickMachine,
+    tape: Tape,
+    strategy: Any,  # noqa: ANN401
+    name: str,
+    setting: Setting,
+) -> str:
     """Run the strategy in its style, watched; return the style."""
     limits = setting.limits
     machine.prepare()  # the compiler's seconds are not the strategy's
@@ -123,7 +130,7 @@ def _play(machine: TickMachine, tape: Tape, strategy: Any, setting: Setting) -> 
         reached = f"the tick at {int(tape['ts_ns'][known[-1]])} ns" if len(known) else "no tick"
         raise InvalidData(
             "limit",
-            f"{strategy.name} on {', '.join(machine.symbols)}: expected an end within "
+            f"{name} on {', '.join(machine.symbols)}: expected an end within "
             f"{limits.seconds:g} s; found it at work after {reached}, "
             f"{machine.last_order()}",
         ) from None

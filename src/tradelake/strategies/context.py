@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, NoReturn, Protocol, cast
 
 import numpy as np
 
@@ -149,6 +149,8 @@ class EventContext:
 
     def history(self, symbol: str, n: int) -> History:
         """Return the newest ``n`` bars that are known by now, or as many as there are."""
+        if n.__class__ is not int or n < 0:
+            n = self._whole("history", "n", n)
         return self._desk.history(symbol, n)
 
     def bars(self, symbol: str) -> BarArrays:
@@ -204,7 +206,9 @@ class EventContext:
 
         An earlier target order of the symbol that still works is cancelled by it.
         """
-        return self._aim(OrderRequest(symbol, _BUY, fraction, int(Sizing.TARGET)))
+        return self._aim(
+            OrderRequest(symbol, _BUY, _number("fraction", fraction), int(Sizing.TARGET))
+        )
 
     def close_position(self, symbol: str) -> int:
         """Send an order for all that is held, which cancels a working target; return its id."""
@@ -225,20 +229,29 @@ class EventContext:
     ) -> int:
         """Send a replacement and return its id (O4); what is not given stays as it is."""
         return self._desk.replace(
-            order, _price(quantity), _price(limit), _price(stop), _price(trail)
+            order,
+            _price("quantity", quantity),
+            _price("limit", limit),
+            _price("stop", stop),
+            _price("trail", trail),
         )
 
     def timer(self, name: str, *, at_ns: int | None = None, every_ns: int | None = None) -> None:
         """Ask for ``on_timer`` at an instant, or again and again from ``at_ns`` or now on."""
-        if every_ns is not None and every_ns <= 0:
-            raise self._invalid(f"timer {name}", "every_ns above 0", every_ns)
+        what = f"timer {name!s:.60}"
+        if not isinstance(name, str):
+            raise self._invalid(what, "a name", name)
+        if every_ns is not None:
+            every_ns = self._whole(what, "every_ns", every_ns, 1)
         if at_ns is None:
             if every_ns is None:
-                raise self._invalid(f"timer {name}", "at_ns or every_ns", None)
+                raise self._invalid(what, "at_ns or every_ns", None)
             at_ns = self.now_ns + every_ns
-        if at_ns < self.now_ns:
-            raise self._invalid(f"timer {name}", f"at_ns from {self.now_ns} on", at_ns)
-        self._desk.timer(name, at_ns, every_ns or 0)
+        self._desk.timer(name, self._whole(what, "at_ns", at_ns, self.now_ns), every_ns or 0)
+
+    def finish(self) -> None:
+        """Answer nothing any more: a driver calls it when its run is over."""
+        self._desk = cast("Desk", _Closed(self))
 
     def save(self) -> dict[str, Any]:
         """Return what a later context needs to go on: working targets and the generator."""
@@ -285,9 +298,9 @@ class EventContext:
         if quantity is not None:
             if notional is not None:
                 raise self._invalid(symbol, "quantity or notional", (quantity, notional))
-            amount, sizing = quantity, _QUANTITY
+            amount, sizing = _number("quantity", quantity), _QUANTITY
         elif notional is not None:
-            amount, sizing = notional, _NOTIONAL
+            amount, sizing = _number("notional", notional), _NOTIONAL
         else:
             raise self._invalid(symbol, "quantity or notional", None)
         if limit is None and stop is None and trail is None:
@@ -299,8 +312,10 @@ class EventContext:
         return self._desk.send(
             OrderRequest(
                 symbol, side, amount, sizing, kind,
-                _price(limit), _price(stop), _price(trail), int(tif),
-                _price(stop_exit), _price(trail_exit), _price(target_exit),
+                _price("limit", limit), _price("stop", stop), _price("trail", trail),
+                int(tif) if tif.__class__ is TimeInForce else self._whole(symbol, "tif", tif),
+                _price("stop_exit", stop_exit), _price("trail_exit", trail_exit),
+                _price("target_exit", target_exit),
             )
         )  # fmt: skip
 
@@ -315,6 +330,13 @@ class EventContext:
             return int(OrderType.STOP if limit is None else OrderType.STOP_LIMIT)
         return int(OrderType.LIMIT)
 
+    def _whole(self, what: str, field: str, value: object, low: int = 0) -> int:
+        """Return a whole number; refuse what is none, NaN and truth values among them."""
+        known = isinstance(value, int | np.integer) and not isinstance(value, bool)
+        if not known or value < low:  # type: ignore[operator]
+            raise self._invalid(what, f"{field} of {low} or more, whole", value)
+        return int(value)  # type: ignore[call-overload,no-any-return]
+
     def _invalid(self, what: str, expected: str, found: object) -> InvalidData:
         return InvalidData(
             "order", f"{what} at {self.now_ns} ns: expected {expected}; found {found!r}"
@@ -326,10 +348,36 @@ _NOTIONAL: Final = int(Sizing.NOTIONAL)
 _MARKET: Final = int(OrderType.MARKET)
 
 
-def _price(value: float | None) -> float:
+def _price(what: str, value: float | None) -> float:
     if value is None:
         return NAN
+    if value.__class__ is not float:
+        value = _number(what, value)
     return value if value == value else REFUSED
+
+
+def _number(what: str, value: object) -> float:
+    """Return a number as the venue gets it; NaN and infinities are for the venue to reject."""
+    if value.__class__ is float:
+        return value
+    if not isinstance(value, str | bytes | bool | np.bool_):
+        try:
+            return float(value)  # type: ignore[arg-type]
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise InvalidData("order", f"{what}: expected a number; found {value!r:.60}")
+
+
+class _Closed:
+    """Stands behind a context whose run is over."""
+
+    def __init__(self, context: EventContext) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise InvalidData(
+            "context", f"expected {name} before the run is over, at {self._context.now_ns} ns"
+        )
 
 
 def _as_text(generator: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -1,8 +1,8 @@
 """Event-driven strategies: what they are called with, and what they may ask for.
 
-A strategy is told of bars, quotes, trades, books, its fills and its timers as they become known to
-it, and answers with orders on the :class:`Context` it is given. The same object runs in a backtest,
-against the paper venue and live: what differs is who stands behind the context
+A strategy is told of bars, quotes, trades, books, its fills, its rejects and its timers as they
+become known to it, and answers with orders on the :class:`Context` it is given. The same object
+runs in a backtest, against the paper venue and live: what differs is who stands behind the context
 (:class:`tradelake.strategies.context.Desk`).
 """
 
@@ -74,6 +74,21 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
     maker: bool
     ts_ns: int
     held: float = NAN
+
+
+class Reject(msgspec.Struct, frozen=True, gc=False):
+    """An order that the venue refused, as the strategy is told of it.
+
+    ``symbol`` is that of the order as it was sent, ``reason`` the name of a
+    :class:`~tradelake.execution.layout.Reason` in small letters, ``ts_ns`` when it was refused (not
+    when it was told). An entry's exits are told one by one.
+    """
+
+    order: int
+    symbol: str
+    side: int
+    reason: str
+    ts_ns: int
 
 
 class WorkingOrder(msgspec.Struct, frozen=True, gc=False):
@@ -324,6 +339,9 @@ class EventStrategy:
     def on_fill(self, ctx: Context, fill: Fill) -> None:
         """One of its orders filled, in whole or in part."""
 
+    def on_reject(self, ctx: Context, reject: Reject) -> None:
+        """One of its orders was refused; each bracket's exit is an order."""
+
     def on_timer(self, ctx: Context, name: str) -> None:
         """A timer's instant has come."""
 
@@ -352,6 +370,7 @@ CALLBACKS = (
     "on_trade",
     "on_book",
     "on_fill",
+    "on_reject",
     "on_timer",
     "on_stop",
 )

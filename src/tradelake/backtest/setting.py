@@ -1,0 +1,157 @@
+"""The arguments of a run, checked once: a refusal names the argument, the rule and what came."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any, Final, NamedTuple
+
+from tradelake.backtest.failure import rule_of, said
+from tradelake.backtest.limits import Limits
+from tradelake.backtest.screen import Finding, Screen
+from tradelake.errors import ConfigError
+from tradelake.execution.broker import BrokerRules
+from tradelake.execution.brokers import broker as broker_named
+from tradelake.execution.costs import Costs
+from tradelake.execution.instruments import InstrumentHistory
+from tradelake.execution.layout import CASH_UNIT
+from tradelake.execution.terms import Rung
+from tradelake.execution.validation import instance, require
+from tradelake.strategies.api import PanelStrategy, Strategy
+from tradelake.strategies.compiled import CompiledStrategy
+from tradelake.strategies.event import written
+
+MOST_CASH: Final = 9e10
+"""Quote units: what 62 bits of cash units hold."""
+_MOST_SEED: Final = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Everything of a run but data and strategy, resolved."""
+
+    broker: BrokerRules
+    costs: Costs
+    history: InstrumentHistory
+    rung: Rung
+    cash: float
+    seed: int
+    limits: Limits
+
+
+class Identity(NamedTuple):
+    """What a strategy is called and which parameters it has, as told before it runs."""
+
+    name: str
+    parameters: dict[str, Any]
+
+
+def setting_of(
+    broker: object,
+    costs: object,
+    instruments: object,
+    rung: Rung,
+    cash: object,
+    seed: object,
+    limits: object,
+) -> Setting:
+    """Return the setting of a run; None stands for the default.
+
+    Raises
+    ------
+    ConfigError
+        An argument is of another class or out of its range.
+    """
+    require(isinstance(broker, str | BrokerRules), "broker", "a name or BrokerRules", broker)
+    costs = Costs() if costs is None else costs
+    instruments = InstrumentHistory() if instruments is None else instruments
+    limits = Limits() if limits is None else limits
+    instance("costs", costs, Costs)
+    instance("instruments", instruments, InstrumentHistory)
+    instance("limits", limits, Limits)
+    enough = f"a number from {CASH_UNIT:g} to {MOST_CASH:g}"
+    require(_is(Real, cash) and CASH_UNIT <= cash <= MOST_CASH, "cash", enough, cash)  # type: ignore[operator]
+    drawn = _is(Integral, seed) and 0 <= seed <= _MOST_SEED  # type: ignore[operator]
+    require(drawn, "seed", f"a whole number from 0 to {_MOST_SEED}", seed)
+    return Setting(
+        broker_named(broker),  # type: ignore[arg-type]
+        costs,  # type: ignore[arg-type]
+        instruments,  # type: ignore[arg-type]
+        rung,
+        float(cash),  # type: ignore[arg-type]
+        int(seed),  # type: ignore[call-overload]
+        limits,  # type: ignore[arg-type]
+    )
+
+
+def rung_of(asked: object, lowest: Rung, highest: Rung, what: str) -> Rung:
+    """Return the rung that was asked for, the highest one for ``auto``.
+
+    Parameters
+    ----------
+    asked : object
+        As a caller gave it.
+    lowest, highest : Rung
+        What the data can carry.
+    what : str
+        The data, for the message.
+
+    Raises
+    ------
+    ConfigError
+        It is none of these.
+    """
+    if isinstance(asked, str) and asked == "auto":
+        return highest
+    known = _is(Integral, asked) and lowest <= asked <= highest  # type: ignore[operator]
+    require(known, "rung", f"auto or {lowest:d} to {highest:d} for {what}", asked)
+    return Rung(int(asked))  # type: ignore[call-overload]
+
+
+def check_findings(screen: object, screened: object) -> None:
+    """Refuse a screen, or findings of one, that are none.
+
+    Raises
+    ------
+    ConfigError
+        They are of another class.
+    """
+    instance("screen", screen, (Screen, type(None)))
+    if screened is not None:
+        listed = isinstance(screened, Sequence) and all(isinstance(o, Finding) for o in screened)
+        require(listed, "screened", "a sequence of findings", screened)
+
+
+def identity_of(strategy: Any) -> Identity:  # noqa: ANN401 - checked here
+    """Return name and parameters of a strategy as they are before it runs.
+
+    Raises
+    ------
+    ConfigError
+        It is a class instead of an instance, of none of the styles, or has no name or parameters.
+    """
+    if isinstance(strategy, type):
+        raise ConfigError(
+            f"strategy: expected an instance; found the class {strategy.__name__}: call it"
+        )
+    try:
+        style = isinstance(strategy, Strategy | PanelStrategy | CompiledStrategy)
+        name, parameters = getattr(strategy, "name", None), getattr(strategy, "parameters", None)
+        told = style or written(strategy)
+    except BaseException as error:
+        rule_of(error)
+        raise ConfigError(f"strategy {type(strategy).__name__}: {said(error)}") from error
+    if not told:
+        raise ConfigError(
+            f"strategy: expected signals, signals_of or callbacks; found {strategy!r:.60}"
+        )
+    what = f"strategy {type(strategy).__name__}"
+    require(isinstance(name, str) and bool(name), f"{what}: name", "text", name)
+    require(isinstance(parameters, Mapping), f"{what}: parameters", "a mapping", parameters)
+    return Identity(str(name), dict(parameters or {}))
+
+
+def _is(kind: type, value: object) -> bool:
+    """Whether it is such a number; numpy's count, truth values do not."""
+    return isinstance(value, kind) and not isinstance(value, bool)
