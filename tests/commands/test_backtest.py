@@ -138,11 +138,82 @@ def test_sweep_exits_1_and_lists_the_error_when_a_combination_fails(bars, capsys
     assert "1 of 2 runs failed: strategy sma_cross: parameter fast" in err
 
 
+SWEEP = ("sma_cross", "--symbols", "BTC/USD", "--grid")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((*SWEEP, "nope=1"), "strategy sma_cross: unknown parameter nope = 1"),
+        ((*SWEEP, "fast=x"), "parameter fast: expected"),
+        ((*SWEEP, "fast=50000,60000"), "parameter fast: expected less than slow"),
+        ((*SWEEP, "fast"), "expected name=value"),
+        ((*SWEEP, "fast="), "expected name=value"),
+        ((*SWEEP, "fast=5:1"), "expected first <= last"),
+        ((*SWEEP, "fast=5,6,5"), "expected every value once"),
+        ((*SWEEP, "fast=5", "--grid", "fast=6"), "each name once"),
+        ((*SWEEP, "fast=5", "--param", "fast=6"), "fast is given by --param too"),
+        (
+            (*SWEEP, "fast=1:1000", "--grid", "slow=1:1000", "--grid", "x=1:1000"),
+            "found 1000000000",
+        ),
+        ((*SWEEP, "fast=1:1e9"), "found 1000000000"),
+        ((*SWEEP, "fast=1:2:1e-300"), "found more than 1e+30"),
+        ((*SWEEP, "fast=5", "--start", "2031-01-01"), "no bars of BTC/USD"),
+        (("sma_cross", "--symbols", "DOGE/USD", "--grid", "fast=5"), "no bars of DOGE/USD"),
+        (("nothing", "--symbols", "BTC/USD", "--grid", "fast=5"), "strategy: expected one of"),
+    ],
+)
+def test_sweep_exits_2_before_anything_runs_when_it_is_asked_for_nonsense(
+    bars, capsys, arguments, message
+) -> None:
+    code, out, err = call(capsys, "sweep", *arguments, "--bars", bars)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert len(err.strip().splitlines()) == 1
+    assert not Path(".tradelake").exists()
+
+
+def test_sweep_goes_on_when_a_strategy_leaves_the_program(bars, capsys, monkeypatch) -> None:
+    Path("own.py").write_text(OWN)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "own", raising=False)
+    arguments = ("own:S", "--symbols", "BTC/USD", "--bars", bars, "--grid", "n=0:3", "--json")
+    code, out, err = call(capsys, "sweep", *arguments)
+    errors = {trial["n"]: trial["error"] for trial in json.loads(out)["trials"]}
+    assert code == 1
+    assert "3 of 4 runs failed" in err
+    assert errors[0] == ""
+    assert "in on_bar of BTC/USD" in errors[1]
+    assert "SystemExit: 5" in errors[2]
+    assert "ValueError: three" in errors[3]
+
+
+OWN = """
+import sys
+from tradelake.strategies.event import EventStrategy
+
+class S(EventStrategy):
+    name = "own"
+
+    def __init__(self, n):
+        if n == 2:
+            sys.exit(5)
+        if n == 3:
+            raise ValueError("three")
+        self.parameters = {"n": n}
+
+    def on_bar(self, ctx):
+        if self.parameters["n"] == 1:
+            sys.exit()
+"""
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         (("nothing", "--symbols", "BTC/USD"), 2, "strategy: expected one of"),
-        (("sma_cross", "--symbols", "DOGE/USD"), 1, "no bars of DOGE/USD"),
+        (("sma_cross", "--symbols", "DOGE/USD"), 2, "no bars of DOGE/USD"),
         (("sma_cross", "--symbols", ","), 2, "--symbols: expected pairs"),
         (("sma_cross", "--symbols", "BTC/USD", "--param", "fast"), 2, "expected name=value"),
         (("sma_cross", "--symbols", "BTC/USD", "--param", "fast=x"), 2, "parameter fast"),
@@ -150,9 +221,31 @@ def test_sweep_exits_1_and_lists_the_error_when_a_combination_fails(bars, capsys
         (("sma_cross", "--symbols", "BTC/USD", "--screen", "gaps=mask"), 2, "screen.gaps"),
         (("sma_cross", "--symbols", "BTC/USD", "--broker", "me"), 2, "broker: expected one of"),
         (("sma_cross", "--symbols", "BTC/USD", "--timeframe", "1s"), 2, "expected 1m or longer"),
+        (
+            ("sma_cross", "--symbols", "BTC/USD", "--timeframe", "7x"),
+            2,
+            "--timeframe: expected one",
+        ),
+        (("sma_cross", "--symbols", "BTC/USD", "--start", "2031-01-01"), 2, "no bars of BTC/USD"),
+        (("sma_cross", "--symbols", "BTC/USD", "--end", "9999-12-31"), 2, "--end: expected a year"),
+        (("sma_cross", "--symbols", "BTC/USD", "--cash", "1e-9"), 2, "cash: expected a number"),
+        (("sma_cross", "--symbols", "BTC/USD", "--seed", "9" * 20), 2, "seed: expected a whole"),
+        (("own:S", "--symbols", "BTC/USD", "--param", "n=1"), 1, "in on_bar of BTC/USD at"),
+        (("own:S", "--symbols", "BTC/USD", "--param", "n=2"), 2, "own:S: SystemExit: 5"),
+        (("own:S", "--symbols", "BTC/USD", "--param", "n=3"), 2, "own:S: ValueError: three"),
+        (("leaves:S", "--symbols", "BTC/USD"), 2, "cannot import leaves: SystemExit: 9"),
+        (("wrong:S", "--symbols", "BTC/USD"), 2, "cannot import wrong: SyntaxError"),
     ],
 )
-def test_bad_input_is_one_line_and_an_exit_code(bars, capsys, arguments, code, message) -> None:
+def test_bad_input_is_one_line_and_an_exit_code(
+    bars, capsys, monkeypatch, arguments, code, message
+) -> None:
+    Path("own.py").write_text(OWN)
+    Path("leaves.py").write_text("import sys\nsys.exit(9)\n")
+    Path("wrong.py").write_text("def (\n")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("own", "leaves", "wrong"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     found, _, err = call(capsys, "backtest", *arguments, "--bars", bars)
     assert found == code
     assert message in err

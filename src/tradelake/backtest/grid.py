@@ -17,6 +17,7 @@ from tradelake.errors import ConfigError
 Value: TypeAlias = bool | int | float | str
 
 MAX_COMBINATIONS: Final = 10_000
+_COUNTED: Final = 10**30
 
 
 def value_of(text: str) -> Value:
@@ -37,13 +38,15 @@ def values_of(text: str) -> tuple[Value, ...]:
     Raises
     ------
     ConfigError
-        No value, or a range that is none or too long.
+        No value, one twice, or a range that is none or too long.
     """
     parts = text.split(":")
     if len(parts) == 1:
         values = tuple(value_of(part) for part in text.split(",") if part.strip())
         if not values:
             raise ConfigError(f"grid: expected values; found {text!r}")
+        if len({(type(value), value) for value in values}) < len(values):
+            raise ConfigError(f"grid: expected every value once; found {text!r}")
         return values
     numbers = [_number(part) for part in parts]
     if len(parts) > 3 or any(number is None for number in numbers):
@@ -53,7 +56,9 @@ def values_of(text: str) -> tuple[Value, ...]:
         raise ConfigError(f"grid: expected first <= last and a step above 0; found {text!r}")
     count = int((last - first) / step) + 1
     if count > MAX_COMBINATIONS:
-        raise ConfigError(f"grid: expected up to {MAX_COMBINATIONS} values; found {count}: {text}")
+        raise ConfigError(
+            f"grid: expected up to {MAX_COMBINATIONS} values; found {_told(count)}: {text}"
+        )
     return tuple(_plain(first + step * place) for place in range(count))
 
 
@@ -84,8 +89,14 @@ def combinations(grid: Mapping[str, Sequence[Value]]) -> list[dict[str, Value]]:
     """
     count = math.prod(len(values) for values in grid.values())
     if count > MAX_COMBINATIONS:
-        raise ConfigError(f"grid: expected up to {MAX_COMBINATIONS} combinations; found {count}")
+        raise ConfigError(
+            f"grid: expected up to {MAX_COMBINATIONS} combinations; found {_told(count)}"
+        )
     return [dict(zip(grid, chosen, strict=True)) for chosen in itertools.product(*grid.values())]
+
+
+def _told(count: int) -> str:
+    return str(count) if count < _COUNTED else f"more than {_COUNTED:.0e}"
 
 
 def _number(text: str) -> Decimal | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from tradelake.commands.options import FOLDER, NOT_NEGATIVE, POSITIVE, split
-from tradelake.errors import ConfigError
+from tradelake.errors import ConfigError, InsufficientData, InvalidData
 from tradelake.topology import names
 
 if TYPE_CHECKING:
@@ -186,11 +186,27 @@ class Asked:
 
         Raises
         ------
-        ConfigError, InsufficientData
+        ConfigError
             There are no such bars.
         InvalidData
             The screen refuses them.
         """
+        self._check_timeframe()
+        try:
+            return self._data()
+        except InsufficientData as error:
+            raise ConfigError(f"--symbols, --start, --end: {error}") from error
+
+    def _check_timeframe(self) -> None:
+        from tradelake.market.timeframes import event_timeframe, timeframe_ns
+
+        try:
+            if self.timeframe is not None and event_timeframe(self.timeframe) is None:
+                timeframe_ns(self.timeframe)
+        except InvalidData as error:
+            raise ConfigError(f"--timeframe: {error.reason}") from error
+
+    def _data(self) -> tuple[list[BarArrays], tuple[Finding, ...]]:
         start_ns, end_ns = instant(self.start, "--start"), instant(self.end, "--end")
         if start_ns is not None and end_ns is not None and start_ns >= end_ns:
             raise ConfigError(f"--end: expected later than {self.start}; found {self.end}")
@@ -270,6 +286,8 @@ def instant(text: str | None, option: str) -> int | None:
             f"{option}: expected an ISO date or time, for instance 2024-01-31; found {text!r}"
         ) from None
     aware = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    if not 1970 <= at.year < 2262:
+        raise ConfigError(f"{option}: expected a year from 1970 to 2261; found {text!r}")
     return int(aware.timestamp()) * 1_000_000_000
 
 
@@ -289,16 +307,20 @@ def strategy_of(name: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN40
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
+    from tradelake.backtest.failure import rule_of, said
+
     try:
         kind = getattr(importlib.import_module(module), attribute, None)
-    except ImportError as error:
-        raise ConfigError(f"strategy {name}: cannot import {module}: {error}") from error
+    except BaseException as error:  # a module may do anything when it is imported
+        rule_of(error)
+        raise ConfigError(f"strategy {name}: cannot import {module}: {said(error)}") from error
     if not callable(kind):
         raise ConfigError(f"strategy {name}: expected a class or function; found {kind!r}")
     try:
         return kind(**parameters)
-    except TypeError as error:
-        raise ConfigError(f"strategy {name}: {error}") from error
+    except BaseException as error:
+        rule_of(error)
+        raise ConfigError(f"strategy {name}: {said(error)}") from error
 
 
 def measures_table(title: str, rows: Sequence[tuple[str, str]]) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import click
 
-from tradelake.commands.runs import Asked, run_options
+from tradelake.commands.runs import Asked, run_options, strategy_of
 from tradelake.commands.workers import MEASURES, Job, run_all
 from tradelake.errors import ConfigError
 
@@ -47,7 +47,8 @@ def sweep(
     """Run STRATEGY with every combination of the grid, and rank them by Sharpe ratio.
 
     The best of many looks good by luck: the number of runs is part of what is saved. A combination
-    that fails is listed with its error while the others go on, and the exit code is 1.
+    that fails is listed with its error while the others go on, and the exit code is 1. Where no
+    combination can be made at all, nothing runs and the exit code is 2.
 
     Runs that take long go to processes of their own, compiled strategies to threads.
     """
@@ -61,13 +62,14 @@ def sweep(
     twice = sorted(set(fixed) & set(grid))
     if twice:
         raise ConfigError(f"--grid: {twice[0]} is given by --param too")
-    chosen = combinations(grid)
+    chosen = [fixed | one for one in combinations(grid)]
+    _check_one(asked.strategy, chosen)
     keywords = asked.keywords(code_version())
     data, findings = asked.data()
     keywords |= {"screened": findings, "instruments": asked.instruments()}
     job = Job(asked.strategy, data, keywords)
     with _counted(len(chosen)) as bar:
-        trials = run_all(job, [fixed | one for one in chosen], workers, lambda: bar.update(1))
+        trials = run_all(job, chosen, workers, lambda: bar.update(1))
     trials.sort(key=lambda trial: -_order(trial["sharpe"]))
     failed = [trial for trial in trials if trial["error"]]
     summary = {
@@ -93,6 +95,20 @@ def sweep(
         first = failed[0]["error"]
         click.echo(f"tradelake: {len(failed)} of {len(trials)} runs failed: {first}", err=True)
         sys.exit(1)
+
+
+def _check_one(strategy: str, chosen: Sequence[dict[str, Any]]) -> None:
+    """Refuse a sweep of which no combination makes a strategy: nothing could run."""
+    first: ConfigError | None = None
+    for parameters in chosen:
+        try:
+            strategy_of(strategy, parameters)
+        except ConfigError as error:
+            first = first or error
+        else:
+            return
+    if first is not None:
+        raise first
 
 
 def _order(value: float | None) -> float:

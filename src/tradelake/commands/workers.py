@@ -53,6 +53,7 @@ class Job:
 
     def trial(self, parameters: dict[str, Any]) -> Trial:
         """Return one run's measures; of one that fails its error."""
+        from tradelake.backtest.failure import rule_of, said
         from tradelake.backtest.session import run
 
         try:
@@ -60,8 +61,9 @@ class Job:
             row = result.metrics().row()
         except TradelakeError as error:
             return _failed(parameters, str(error))
-        except Exception as error:  # noqa: BLE001 - whatever a strategy's constructor raises
-            return _failed(parameters, f"{self.strategy}: {type(error).__name__}: {error}")
+        except BaseException as error:  # noqa: BLE001 - what is not the run's is raised again
+            rule_of(error)
+            return _failed(parameters, f"{self.strategy}: {said(error)}")
         final = float(result.equity_values[-1])
         return {**_failed(parameters, ""), **row, "final_equity": final}
 

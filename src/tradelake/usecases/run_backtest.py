@@ -111,8 +111,10 @@ def _strategy(spec: RunSpec, model: Model | None, build: Build) -> Any:  # noqa:
         strategy = build(spec.strategy, spec.params, model)
     except TradelakeError:
         raise
-    except Exception as error:
-        raise InvalidData("strategy", f"{type(error).__name__}: {error}") from error
+    except BaseException as error:
+        from tradelake.backtest.failure import rule_of, said
+
+        raise InvalidData(rule_of(error), said(error)) from error
     told = written(strategy)
     if told and not told & _BY_BARS:
         raise ConfigError(
