@@ -181,7 +181,7 @@ def make_market(tape: Tape, limit: float, step: float) -> TickMachine:
 
 def tick_machine(tape: Tape, rules: BrokerRules, costs: Costs, rung: Rung) -> TickMachine:
     last_ns = int(tape["ts_ns"][-1]) + 1
-    price = float(tape["price"][tape["price"] > 0.0][0])  # a reset has none
+    price = next(float(price) for price in tape["price"] if price > 0.0)  # a reset has none
     rows = rules.instruments(InstrumentHistory(), [SYMBOL], [price], last_ns)
     machine = TickMachine([SYMBOL], rows, terms(rules, costs, rung), round(AMPLE * CASH_UNITS))
     machine.load(tape)

@@ -45,8 +45,7 @@ import numpy as np
 from numba.core.errors import NumbaError
 
 from tradelake.errors import ConfigError, InvalidData
-from tradelake.execution import core
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import compiled, sources
 from tradelake.execution.machine import Machine
 from tradelake.execution.state import busy_orders, grown
 from tradelake.execution.tick_machine import TickMachine
@@ -208,10 +207,8 @@ def load_compiled(path: str, style: Style) -> CompiledRun:
 
 
 def _digest(source: str, own: Path) -> str:
-    """Return a hash of the loop, of the strategy's file and of the matching core's files."""
-    digest = hashlib.sha256(source.encode())
-    for file in (own, *sorted(Path(core.__file__).parent.glob("*.py"))):
-        digest.update(file.read_bytes())
+    """Return a hash of the loop, of the strategy's file and of what compiled code is made of."""
+    digest = hashlib.sha256(source.encode() + own.read_bytes() + sources().encode())
     return digest.hexdigest()[:16]
 
 

@@ -39,6 +39,12 @@ def maker_wants(tape: Rows, event: int, params: FloatArray, memory: FloatArray) 
 
 
 @compiled
+def _is_gone(state: State, cell: float) -> bool:
+    """Return whether an order was sent and has ended since."""
+    return bool(cell > 0.0 and not is_alive(state, int(cell) - 1))
+
+
+@compiled
 def maker(
     state: State,
     terms: Terms,
@@ -50,7 +56,8 @@ def maker(
     """Keep one bid and one ask around the mid and move them when the mid has moved."""
     tick = market.tape[event]
     if tick.kind != QUOTE:
-        memory[_MID] = -np.inf
+        if _is_gone(state, memory[_BID]) or _is_gone(state, memory[_ASK]):
+            memory[_MID] = -np.inf
         return
     half_width, lot, most, step = params[0], params[1], params[2], params[3]
     mid = 0.5 * (tick.price + tick.price2)

@@ -36,36 +36,77 @@ def arrive(state: State, terms: Terms, until_ns: int) -> None:
     """Handle everything that reaches the venue up to an instant, in order (T4)."""
     counters = state.counters[0]
     while counters.next_ns <= until_ns:
-        at, chosen, is_cancel = _first(state)
+        at, later, cancels = _next(state)
         counters.next_ns = at
-        if chosen == NONE or at > until_ns:
+        if at == NEVER or at > until_ns:
             return
-        if is_cancel:
-            _cancel(state, terms, chosen, at)
-        else:
-            _unsend(state, chosen)
-            _arrive_one(state, terms, chosen, at)
+        for _ in range(cancels):
+            order = _first_cancel(state, at)
+            if order != NONE:
+                _cancel(state, terms, order, at)
+        if _let_in(state, terms, at):
+            counters.next_ns = later
 
 
 @lean
-def _first(state: State) -> tuple[int, int, bool]:
-    """Return instant and row of what arrives first, and whether it is a cancel."""
+def _next(state: State) -> tuple[int, int, int]:
+    """Return when something arrives, when something else does, and how many cancels at first."""
     counters = state.counters[0]
-    at, chosen, is_cancel = NEVER, NONE, False
+    at, later, cancels = NEVER, NEVER, 0
     for place in range(counters.sent + counters.live):
         is_sent = place < counters.sent
         order = state.sent[place] if is_sent else state.live[place - counters.sent]
         row = state.orders[order]
-        cancels = row.cancel_ns != NONE and row.status < Status.FILLED
-        if cancels and (
-            row.cancel_ns < at or (row.cancel_ns == at and (not is_cancel or order < chosen))
-        ):
-            at, chosen, is_cancel = row.cancel_ns, order, True
-        if is_sent and (
-            row.arrives_ns < at or (row.arrives_ns == at and not is_cancel and order < chosen)
-        ):
-            at, chosen, is_cancel = row.arrives_ns, order, False
-    return at, chosen, is_cancel
+        if is_sent:
+            if row.arrives_ns < at:
+                at, later, cancels = row.arrives_ns, at, 0
+            elif row.arrives_ns > at:
+                later = min(later, row.arrives_ns)
+        if row.cancel_ns == NONE or row.status >= Status.FILLED:
+            continue
+        if row.cancel_ns < at:
+            at, later, cancels = row.cancel_ns, at, 1
+        elif row.cancel_ns == at:
+            cancels += 1
+        else:
+            later = min(later, row.cancel_ns)
+    return at, later, cancels
+
+
+@lean
+def _first_cancel(state: State, at: int) -> int:
+    """Return the lowest order whose cancel arrives at an instant, ``NONE`` without any."""
+    counters, chosen = state.counters[0], NONE
+    for place in range(counters.sent + counters.live):
+        is_sent = place < counters.sent
+        order = state.sent[place] if is_sent else state.live[place - counters.sent]
+        row = state.orders[order]
+        if row.cancel_ns == at and row.status < Status.FILLED and (chosen < 0 or order < chosen):
+            chosen = order
+    return int(chosen)
+
+
+@lean
+def _let_in(state: State, terms: Terms, at: int) -> bool:
+    """Let in what arrives at an instant, the lowest order first.
+
+    False where exits came with one: their cancels may be due before the next.
+    """
+    counters = state.counters[0]
+    while True:
+        first, order = NONE, 0
+        for place in range(counters.sent):
+            other = state.sent[place]
+            if state.orders[other].arrives_ns == at and (first == NONE or other < order):
+                first, order = place, other
+        if first == NONE:
+            return True
+        counters.sent -= 1
+        state.sent[first] = state.sent[counters.sent]
+        live = counters.live
+        _arrive_one(state, terms, order, at)
+        if counters.live > live + 1:
+            return False
 
 
 @lean

@@ -167,7 +167,7 @@ def _at_open(state: State, terms: Terms, bar: Record) -> None:
 def _stop_inside(state: State, terms: Terms, order: int, bar: Record, level: float) -> None:
     """Trigger a stop that the bar reached and fill it at a level (B3)."""
     row = state.orders[order]
-    row.triggered = 2
+    row.triggered, state.counters[0].untidy = 2, 1
     if row.type != OrderType.STOP_LIMIT:
         _fill_in(state, terms, order, bar, level)
     elif _reached(-row.side, bar.close, row.limit):

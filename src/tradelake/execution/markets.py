@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from tradelake.execution.book import LEVELS, Books, new_books
 from tradelake.execution.layout import NONE
 from tradelake.execution.state import Rows
-from tradelake.execution.terms import Rung
-from tradelake.market.arrays import IntArray
 
 MARKET: Final = np.dtype(
     [
@@ -46,7 +45,7 @@ class Market(NamedTuple):
     books: Books
     tape: Rows
     """Rows of :data:`~tradelake.market.tape.TICK`."""
-    resting: IntArray
+    resting: npt.NDArray[np.int8]
     """By order: whether it rests as a limit (``RESTS``), and in a known place (``QUEUED``)."""
 
 
@@ -63,12 +62,12 @@ def roomier(market: Market, orders: int) -> Market:
     """Return the market with room for so many orders."""
     if orders <= len(market.resting):
         return market
-    resting = np.zeros(orders, np.int64)
+    resting = np.zeros(orders, np.int8)
     resting[: len(market.resting)] = market.resting
     return market._replace(resting=resting)
 
 
-def new_market(symbols: int, tape: Rows, rung: int, levels: int = LEVELS) -> Market:
+def new_market(symbols: int, tape: Rows, levels: int = LEVELS) -> Market:
     """Return a market of which nothing is known yet.
 
     Parameters
@@ -77,10 +76,8 @@ def new_market(symbols: int, tape: Rows, rung: int, levels: int = LEVELS) -> Mar
         How many.
     tape : Rows
         As :func:`tradelake.market.tape.merged_ticks` makes it.
-    rung : int
-        Of realism; below that of books a single symbol's memory is made.
     levels : int
-        Largest number of levels of a side.
+        Largest number of levels of a side; their memory is taken when they are told.
     """
     rows = np.zeros(symbols, MARKET)
     rows["bid"], rows["ask"], rows["last_trade"] = np.nan, np.nan, NONE
@@ -88,5 +85,4 @@ def new_market(symbols: int, tape: Rows, rung: int, levels: int = LEVELS) -> Mar
         rows[name] = -np.inf
     for name in ("bid_above", "ask_above", "trade_above"):
         rows[name] = np.inf
-    has_books = bool((tape["kind"] > 1).any()) or rung >= Rung.BOOK
-    return Market(rows, new_books(symbols, levels if has_books else 1), tape, np.zeros(0, np.int64))
+    return Market(rows, new_books(symbols, levels), tape, np.zeros(0, np.int8))

@@ -16,20 +16,41 @@ from tradelake.execution.terms import Terms
 
 
 @lean
-def new_order(state: State, now_ns: int, symbol: int, side: int) -> int:
-    """Write the row of a market order that is nowhere yet, and return it; there must be room."""
+def _write(
+    state: State,
+    now_ns: int,
+    arrives_ns: int,
+    symbol: int,
+    side: int,
+    kind: int,
+    tif: int,
+    sizing: int,
+    amount: float,
+    limit: float,
+    stop: float,
+    trail: float,
+    parent: int,
+) -> int:
+    """Write the row of an order that is nowhere yet, and return it; there must be room."""
     counters = state.counters[0]
     order = counters.orders
     row = state.orders[order]
-    row.symbol, row.side, row.type, row.tif, row.sizing = symbol, side, 0, 0, 0
-    row.status, row.reason, row.parent, row.group = Status.SENT, 0, NONE, NONE
+    row.symbol, row.side, row.type, row.tif, row.sizing = symbol, side, kind, tif, sizing
+    row.status, row.reason, row.parent, row.group = Status.SENT, 0, parent, parent
     row.replaces, row.quantity, row.filled, row.value, row.promised = NONE, 0, 0, 0, 0
-    row.fills, row.triggered, row.submitted_ns, row.arrives_ns = 0, 0, now_ns, now_ns
+    row.fills, row.triggered, row.submitted_ns, row.arrives_ns = 0, 0, now_ns, arrives_ns
     row.ended_ns, row.cancel_ns, row.step = NONE, NONE, 1
-    row.amount, row.limit, row.stop, row.trail = np.nan, np.nan, np.nan, np.nan
+    row.amount, row.limit, row.stop, row.trail = amount, limit, stop, trail
     row.water, row.ahead = np.nan, 0.0
-    counters.orders += 1
+    counters.orders = order + 1
     return int(order)
+
+
+@lean
+def new_order(state: State, now_ns: int, symbol: int, side: int) -> int:
+    """Write the row of a market order that is nowhere yet, and return it; there must be room."""
+    nan = np.nan
+    return _write(state, now_ns, now_ns, symbol, side, 0, 0, 0, nan, nan, nan, nan, NONE)
 
 
 @lean
@@ -49,14 +70,13 @@ def send(
 ) -> int:
     """Send an order and return its row; there must be room for it."""
     counters = state.counters[0]
-    order = new_order(state, now_ns, symbol, side)
-    row = state.orders[order]
-    row.type, row.tif, row.sizing = kind, tif, sizing
-    row.amount, row.limit, row.stop, row.trail = amount, limit, stop, trail
-    row.arrives_ns = now_ns + latency(terms.latency, ENTRY, terms.seed, order, ENTRY)
+    at = now_ns + latency(terms.latency, ENTRY, terms.seed, counters.orders, ENTRY)
+    order = _write(
+        state, now_ns, at, symbol, side, kind, tif, sizing, amount, limit, stop, trail, NONE
+    )
     state.sent[counters.sent] = order
     counters.sent += 1
-    counters.next_ns = min(counters.next_ns, row.arrives_ns)
+    counters.next_ns = min(counters.next_ns, at)
     return order
 
 
@@ -64,11 +84,22 @@ def send(
 def send_exit(state: State, entry: int, kind: int, limit: float, stop: float, trail: float) -> int:
     """Send an exit along with the entry that was sent last; the stop comes before the target."""
     row = state.orders[entry]
-    order = new_order(state, row.submitted_ns, row.symbol, -row.side)
-    own = state.orders[order]
-    own.type, own.limit, own.stop, own.trail = kind, limit, stop, trail
-    own.parent, own.group, own.arrives_ns = entry, entry, row.arrives_ns
-    return order
+    state.counters[0].exits += 1
+    return _write(
+        state,
+        row.submitted_ns,
+        row.arrives_ns,
+        row.symbol,
+        -row.side,
+        kind,
+        0,
+        0,
+        np.nan,
+        limit,
+        stop,
+        trail,
+        entry,
+    )
 
 
 @lean
@@ -222,6 +253,8 @@ def own_promise(state: State, order: int) -> int:
 def end(state: State, terms: Terms, order: int, status: int, reason: int, ts_ns: int) -> None:
     """End an order and, with it, what depends on it (O3). It leaves ``live`` in :func:`compact`."""
     _end_one(state, terms, order, status, reason, ts_ns)
+    if state.counters[0].exits == 0:
+        return
     row = state.orders[order]
     for place in range(state.counters[0].live):
         other = state.live[place]
@@ -258,13 +291,16 @@ def _end_one(state: State, terms: Terms, order: int, status: int, reason: int, t
         state.account[0].rejects += 1
     promise(state, terms, order)
     state.counters[0].changes += 1
-    state.counters[0].stale = 1
+    state.counters[0].stale, state.counters[0].untidy = 1, 1
 
 
 @lean
 def compact(state: State) -> None:
     """Take what has ended out of ``live``; exits that were fed inside a bar work from now on."""
     counters, kept = state.counters[0], 0
+    if counters.untidy == 0:
+        return
+    counters.untidy = 0
     for place in range(counters.live):
         order = state.live[place]
         row = state.orders[order]
@@ -291,6 +327,11 @@ def after_fill(
 ) -> None:
     """Let a fill reach the exits it feeds or the exit it rivals, and end what is full (O3)."""
     row = state.orders[order]
+    if state.counters[0].exits == 0:
+        promise(state, terms, order)
+        if row.filled == row.quantity:
+            end(state, terms, order, Status.FILLED.value, row.reason, ts_ns)
+        return
     entry_ended = True
     for place in range(state.counters[0].live):
         other = state.live[place]
@@ -313,6 +354,7 @@ def _feed(state: State, order: int, moved: int, reference: float, inside: bool) 
     """Give an exit what its entry has filled; inside a bar it goes on waiting until its end."""
     row = state.orders[order]
     row.quantity += moved
+    state.counters[0].untidy = 1
     if not inside:
         row.status = Status.WORKING
     if row.type == OrderType.TRAILING_STOP and np.isnan(row.water):

@@ -18,6 +18,8 @@ from tradelake.market.arrays import IntArray
 
 Rows: TypeAlias = npt.NDArray[Any]
 """A structured array: one record a row."""
+Ids: TypeAlias = npt.NDArray[np.int32]
+"""Rows of orders."""
 Record: TypeAlias = Any
 """One row of a structured array: fields are attributes in compiled code."""
 
@@ -41,6 +43,8 @@ COUNTERS: Final = np.dtype(
         ("event", np.int64),  # row of the input at work
         ("inside", np.int64),  # 1: past the open of the bar at work
         ("stale", np.int64),  # 1: the bands of the symbols must be drawn anew
+        ("untidy", np.int64),  # 1: in `live` an order has ended, or works from the next input on
+        ("exits", np.int64),  # sent so far; without any no order depends on another
         ("maker", np.float64),
         ("taker", np.float64),
     ]
@@ -97,8 +101,8 @@ class State(NamedTuple):
     orders: Rows
     fills: Rows
     counters: Rows
-    live: IntArray
-    sent: IntArray
+    live: Ids
+    sent: Ids
     notional: IntArray
     instruments: Rows
 
@@ -124,8 +128,8 @@ def new_state(instruments: Rows, cash: int, capacity: int = 256) -> State:
         np.zeros(capacity, ORDER),
         np.zeros(capacity, FILL),
         np.zeros(1, COUNTERS),
-        np.zeros(capacity, np.int64),
-        np.zeros(capacity, np.int64),
+        np.zeros(capacity, np.int32),
+        np.zeros(capacity, np.int32),
         np.zeros(DAYS, np.int64),
         np.ascontiguousarray(instruments, INSTRUMENT),
     )

@@ -43,7 +43,7 @@ class TickMachine(Machine):
 
         super().__init__(symbols, instruments, terms._replace(half_spread=0.0), cash)
         self._tick_calls, self._levels = tick_calls, levels
-        self._market = new_market(len(symbols), np.empty(0, TICK), self.terms.rung, 1)
+        self._market = new_market(len(symbols), np.empty(0, TICK), 1)
         self._market_header = Header(views.MARKETS, self._market)
         self.market_at = self._market_header.address
 
@@ -67,7 +67,7 @@ class TickMachine(Machine):
         marked : bool
             Whether ``equity`` gets the equity after each of them, quote units.
         """
-        market = new_market(len(self.symbols), ticks, self.terms.rung, self._levels)
+        market = new_market(len(self.symbols), ticks, self._levels)
         self.market = roomier(market, len(self.state.orders))
         self.equity = np.full(len(ticks), np.nan) if marked else _NO_EQUITY
         self._headers[2].hold(self)

@@ -32,8 +32,8 @@ STATE: Final = Handle(
         "orders": (ORDER, 1),
         "fills": (FILL, 1),
         "counters": (COUNTERS, 1),
-        "live": (np.int64, 1),
-        "sent": (np.int64, 1),
+        "live": (np.int32, 1),
+        "sent": (np.int32, 1),
         "notional": (np.int64, 1),
         "instruments": (INSTRUMENT, 1),
     },
@@ -54,7 +54,7 @@ BOOKS: Final = Handle(
     },
 )
 MARKETS: Final = Handle(
-    "Market", {"rows": (MARKET, 1), "books": BOOKS, "tape": (TICK, 1), "resting": (np.int64, 1)}
+    "Market", {"rows": (MARKET, 1), "books": BOOKS, "tape": (TICK, 1), "resting": (np.int8, 1)}
 )
 LOADED: Final = Handle("Loaded", {"bars": (BAR, 1), "equity": (np.float64, 1)})
 
