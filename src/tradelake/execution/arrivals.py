@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from tradelake.execution.account import grossed_up, price_of, taker_rate, units_of
-from tradelake.execution.compiled import lean
+from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.layout import (
     CASH_UNITS,
     NONE,
@@ -48,7 +48,7 @@ def arrive(state: State, terms: Terms, until_ns: int) -> None:
             counters.next_ns = later
 
 
-@lean
+@inlined
 def _next(state: State) -> tuple[int, int, int]:
     """Return when something arrives, when something else does, and how many cancels at first."""
     counters = state.counters[0]
@@ -73,7 +73,7 @@ def _next(state: State) -> tuple[int, int, int]:
     return at, later, cancels
 
 
-@lean
+@inlined
 def _first_cancel(state: State, at: int) -> int:
     """Return the lowest order whose cancel arrives at an instant, ``NONE`` without any."""
     counters, chosen = state.counters[0], NONE
@@ -86,7 +86,7 @@ def _first_cancel(state: State, at: int) -> int:
     return int(chosen)
 
 
-@lean
+@inlined
 def _let_in(state: State, terms: Terms, at: int) -> bool:
     """Let in what arrives at an instant, the lowest order first.
 
@@ -119,7 +119,7 @@ def _unsend(state: State, order: int) -> None:
             return
 
 
-@lean
+@inlined
 def _cancel(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     if state.orders[order].status == Status.SENT:
         _unsend(state, order)
@@ -164,7 +164,7 @@ def _arrive_one(state: State, terms: Terms, order: int, ts_ns: int) -> None:
             state.counters[0].live += 1
 
 
-@lean
+@inlined
 def _join(state: State, terms: Terms, order: int) -> None:
     """Let an order work: behind all others, its promise made, its water mark set."""
     row, counters = state.orders[order], state.counters[0]
@@ -208,7 +208,7 @@ def _is_off(price: float, tick: float) -> bool:
     return bool(abs(ratio - np.rint(ratio)) > 1e-6 + 1e-15 * ratio)
 
 
-@lean
+@inlined
 def _check_terms(state: State, terms: Terms, order: int) -> int:
     """Return why prices or type are refused, or 0: all that is asked of exits (O2)."""
     row = state.orders[order]
@@ -238,7 +238,7 @@ def _check_terms(state: State, terms: Terms, order: int) -> int:
     return Reason.NONE.value if offered else Reason.UNSUPPORTED.value
 
 
-@lean
+@inlined
 def _check_amount(state: State, order: int) -> int:
     row = state.orders[order]
     if row.sizing == Sizing.CLOSE or (row.parent != NONE and row.quantity > 0):
@@ -272,7 +272,7 @@ def check(state: State, terms: Terms, order: int) -> int:
     return reason
 
 
-@lean
+@inlined
 def _check_size(state: State, terms: Terms, order: int) -> int:
     """Return why a quantity or notional is too small or too large, or 0; sets the quantity."""
     row = state.orders[order]
@@ -299,7 +299,7 @@ def _check_size(state: State, terms: Terms, order: int) -> int:
     return Reason.NONE.value
 
 
-@lean
+@inlined
 def check_promises(state: State, terms: Terms, order: int, freed: int) -> int:
     """Return why holdings or cash do not suffice, or 0; ``freed`` is what a replace gives back."""
     row = state.orders[order]

@@ -36,7 +36,20 @@ def lean(function: Function) -> Function:
     compiled once more for each literal it is called with: flags go six calls down, and every one
     would double the code.
     """
-    dispatcher = njit(cache=True, nogil=True, _nrt=False)(function)
+    return _lean(function, inline=False)
+
+
+def inlined(function: Function) -> Function:
+    """As :func:`lean`, and part of who calls it: for what is on the way of every order.
+
+    The compiler by itself calls what is longer than a few lines. A call of a dozen arguments, and
+    memory read anew behind it, cost more than most of these functions do.
+    """
+    return _lean(function, inline=True)
+
+
+def _lean(function: Function, *, inline: bool) -> Function:
+    dispatcher = njit(cache=True, nogil=True, _nrt=False, forceinline=inline)(function)
     template = dispatcher.get_call_template
 
     def of_types(args: Any, kws: Any) -> Any:  # noqa: ANN401 - numba's own

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tradelake.execution.compiled import lean
+from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.layout import OrderType, Sizing, Status
 from tradelake.execution.markets import Market
 from tradelake.execution.state import Rows, State
@@ -52,7 +52,7 @@ def draw_edges(state: State, market: Market) -> None:
     state.counters[0].stale = 0
 
 
-@lean
+@inlined
 def _draw_edge(state: State, market: Market, order: int) -> None:
     row = state.orders[order]
     shown, side = market.rows[row.symbol], row.side

@@ -8,14 +8,14 @@ from __future__ import annotations
 import numpy as np
 
 from tradelake.execution.account import price_of
-from tradelake.execution.compiled import lean
+from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.draws import CANCEL, ENTRY, latency
 from tradelake.execution.layout import CASH_UNITS, NONE, OrderType, Reason, Side, Sizing, Status
 from tradelake.execution.state import State
 from tradelake.execution.terms import Terms
 
 
-@lean
+@inlined
 def _write(
     state: State,
     now_ns: int,
@@ -192,7 +192,7 @@ def _holds_promise(state: State, order: int) -> bool:
     return False
 
 
-@lean
+@inlined
 def wanted_promise(state: State, terms: Terms, order: int) -> int:
     """Return what an order promises now: cash units of a buy, units of a sell (O2)."""
     row = state.orders[order]
@@ -279,7 +279,7 @@ def _entry_ended(state: State, terms: Terms, order: int, fed: int, ts_ns: int) -
         _end_one(state, terms, order, status, 0 if filled else Reason.OCO.value, ts_ns)
 
 
-@lean
+@inlined
 def _end_one(state: State, terms: Terms, order: int, status: int, reason: int, ts_ns: int) -> None:
     row = state.orders[order]
     row.status, row.ended_ns = status, ts_ns

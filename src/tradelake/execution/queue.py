@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from tradelake.execution.book import half_of, size_at
-from tradelake.execution.compiled import lean
+from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.markets import ANEW, QUEUED, RESTS, Market
 from tradelake.execution.state import State
 from tradelake.execution.taking import uses_book
 from tradelake.execution.terms import Terms
 
 
-@lean
+@inlined
 def join(state: State, terms: Terms, market: Market, order: int) -> None:
     """Let a limit rest behind what is displayed at its price (L2)."""
     row = state.orders[order]

@@ -9,7 +9,7 @@ import numpy as np
 from tradelake.execution.account import equity_at, units_of
 from tradelake.execution.arrivals import has_limit
 from tradelake.execution.book import half_of, is_crossed, key_of, room_at
-from tradelake.execution.compiled import lean
+from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.filling import fill
 from tradelake.execution.layout import NONE, Reason, Side, Sizing, Status, TimeInForce
 from tradelake.execution.markets import TOLD, Market
@@ -76,7 +76,7 @@ def shows_prices(market: Market, number: int) -> bool:
     return bool(row.telling == TOLD and row.quoted and not is_crossed(market.books, number))
 
 
-@lean
+@inlined
 def choose_side(state: State, terms: Terms, order: int, bid: float, ask: float) -> bool:
     """Give a target or a close its side (Q1); False where there is nothing to do."""
     row = state.orders[order]
@@ -132,7 +132,7 @@ def take(
         drop_rest(state, terms, order, ts_ns)
 
 
-@lean
+@inlined
 def _take_quote(
     state: State,
     terms: Terms,
@@ -229,7 +229,7 @@ def take_trade(
     return done
 
 
-@lean
+@inlined
 def drop_rest(state: State, terms: Terms, order: int, ts_ns: int) -> None:
     """Cancel what an ioc order left at its first opportunity."""
     row = state.orders[order]

@@ -15,7 +15,7 @@ from tradelake.execution.book import (
     reset,
     set_level,
 )
-from tradelake.execution.compiled import lean
+from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.dated import catch_up
 from tradelake.execution.edges import TRADE, draw_edges, idle_until, trigger_price, wants_more
 from tradelake.execution.filling import fill
@@ -42,7 +42,7 @@ RESET = TickKind.RESET.value
 LEVEL = TickKind.LEVEL.value
 
 
-@lean
+@inlined
 def has_tick_room(state: State, terms: Terms, market: Market) -> bool:
     """Return whether any one input can be matched without growing the arrays."""
     counters = state.counters[0]
@@ -57,7 +57,7 @@ def has_tick_room(state: State, terms: Terms, market: Market) -> bool:
     )
 
 
-@lean
+@inlined
 def _is_triggered(state: State, market: Market, order: int) -> bool:
     """Trigger a stop that is reached; return whether an order may fill."""
     row = state.orders[order]
@@ -226,7 +226,7 @@ def _told(state: State, terms: Terms, market: Market, number: int, event: int) -
         _match_shown(state, terms, market, number, event)
 
 
-@lean
+@inlined
 def _on_quote(state: State, terms: Terms, market: Market, event: int) -> None:
     tick = market.tape[event]
     shown = market.rows[tick.symbol]
@@ -241,7 +241,7 @@ def _on_quote(state: State, terms: Terms, market: Market, event: int) -> None:
     _told(state, terms, market, tick.symbol, event)
 
 
-@lean
+@inlined
 def _on_trade(state: State, terms: Terms, market: Market, event: int) -> None:
     tick = market.tape[event]
     number, price = tick.symbol, tick.price
