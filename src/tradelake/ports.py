@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
@@ -212,6 +212,21 @@ class BarSource(Protocol):
         InsufficientData
             There are none.
         """
+        ...
+
+
+class InstrumentRows(NamedTuple):
+    """Rows of the table ``instruments``, oldest first, and which state of it they are."""
+
+    rows: list[dict[str, object]]
+    snapshot_id: str
+
+
+class InstrumentSource(Protocol):
+    """Where it is read from what instruments were like, by date."""
+
+    def instruments(self, symbols: Sequence[str]) -> InstrumentRows:
+        """Return what is known of some symbols; nothing where nothing is known."""
         ...
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from tradelake.decoding import convert
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.market.channels import CHANNELS
 from tradelake.market.timeframes import TIMEFRAMES, plan_bars
@@ -231,6 +232,6 @@ def load_settings(environment: Mapping[str, Any], kind: type[SettingsType]) -> S
     fields = {field.encode_name for field in msgspec.structs.fields(kind)}
     given = {name: value for name, value in environment.items() if name in fields}
     try:
-        return msgspec.convert(given, kind, strict=False)
+        return convert(given, kind, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"settings of {kind.__name__}: {error}") from error

@@ -8,7 +8,7 @@ import numpy as np
 
 from tradelake.errors import InsufficientData
 from tradelake.market.arrays import BarArrays
-from tradelake.ports import Delivery
+from tradelake.ports import Delivery, InstrumentRows
 from tradelake.usecases.sweeps import SweepRequest
 
 HOUR_NS = 3_600 * 10**9
@@ -82,6 +82,17 @@ class WavyBars:
             volume=np.full(self._count, 1e5),
             snapshot_id="snapshot-1",
         )
+
+
+class KnownInstruments:
+    """Instruments of which what is given is known."""
+
+    def __init__(self, *rows: dict[str, object]) -> None:
+        self._rows = list(rows)
+
+    def instruments(self, symbols) -> InstrumentRows:
+        rows = [row for row in self._rows if row["symbol"] in symbols]
+        return InstrumentRows(rows, "snapshot-2" if self._rows else "")
 
 
 class FixedClock:

@@ -11,6 +11,7 @@ import pytest
 from tests.usecases.sweep_fakes import (
     HOUR_NS,
     FixedClock,
+    KnownInstruments,
     MemoryLake,
     MemoryObjects,
     WavyBars,
@@ -56,6 +57,7 @@ def run(build=library.build, artifacts=None, **changes) -> RunResult:
         entry.result_key,
         artifacts=artifacts,
         bars=WavyBars(symbols=PAIR),
+        instruments=KnownInstruments(),
         load_model=lambda _archive: Rising(),
         code_version="code-1",
         build=build,
@@ -255,6 +257,7 @@ def test_other_runs_of_a_sweep_are_recorded_when_one_fails():
             entry.result_key,
             artifacts=artifacts,
             bars=WavyBars(),
+            instruments=KnownInstruments(),
             load_model=None,
             code_version="code-1",
             build=build,

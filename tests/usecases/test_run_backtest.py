@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.usecases.sweep_fakes import HOUR_NS, MemoryObjects, WavyBars, request
+from tests.usecases.sweep_fakes import HOUR_NS, KnownInstruments, MemoryObjects, WavyBars, request
 from tradelake.errors import ConfigError, InvalidData, Transient
 from tradelake.usecases.run_backtest import EQUITY_POINTS, run_backtest, thin
 from tradelake.usecases.sweeps import RunResult, entry_of, expand
 
 
-def run(bars=None, load_model=None, artifacts=None, **changes) -> RunResult:
+def run(bars=None, instruments=None, load_model=None, artifacts=None, **changes) -> RunResult:
     """Run the first point of a sweep; returns what was written."""
     artifacts = artifacts or MemoryObjects()
     spec = expand(request(**changes))[0]
@@ -23,6 +23,7 @@ def run(bars=None, load_model=None, artifacts=None, **changes) -> RunResult:
         entry.result_key,
         artifacts=artifacts,
         bars=bars or WavyBars(),
+        instruments=instruments or KnownInstruments(),
         load_model=load_model,
         code_version="code-1",
     )
@@ -38,6 +39,19 @@ def test_result_says_what_it_follows_from():
     assert (result.bars, result.first_ns, result.last_ns) == (1_500, 0, 1_500 * HOUR_NS)
     assert (result.manifest.data_snapshot, result.manifest.code_version) == ("snapshot-1", "code-1")
     assert result.manifest.spec.params == {"fast": 5, "slow": 20}
+
+
+def test_a_run_knows_what_the_lake_knows_of_its_instruments():
+    halted = {
+        "symbol": "BTC/USD", "ts_event_ns": 700 * HOUR_NS, "event": "halted",
+        "status": "active", "tradable": False, "min_order_size": "0.0001",
+        "min_trade_increment": "0.0001", "price_increment": "0.01", "renamed_to": None,
+    }  # fmt: skip
+    free, held = run(), run(instruments=KnownInstruments(halted))
+
+    assert 0 < held.fills < free.fills
+    assert held.manifest.instruments_snapshot == "snapshot-2"
+    assert free.manifest.instruments_snapshot == ""
 
 
 def test_result_ends_with_the_equity_that_its_return_says():
@@ -109,6 +123,7 @@ def test_run_raises_config_error_when_there_is_no_readable_specification(content
             "result",
             artifacts=artifacts,
             bars=WavyBars(),
+            instruments=KnownInstruments(),
             load_model=None,
             code_version="code-1",
         )

@@ -62,6 +62,7 @@ def wire_backtest(env: Mapping[str, str]) -> Callable[[], RunResult]:
         settings.result_key,
         artifacts=artifacts,
         bars=bars,
+        instruments=bars,
         load_model=_load_model,
         code_version=code_version(),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
+from tradelake.decoding import json_decoder
 from tradelake.errors import ConfigError
 from tradelake.topology.streams import BUCKETS
 
@@ -54,7 +55,7 @@ def capacity(
     measured = MEASURED
     if figures is not None:
         try:
-            measured = msgspec.json.decode(figures.read_bytes(), type=Measured)
+            measured = json_decoder(Measured).decode(figures.read_bytes())
         except msgspec.DecodeError as error:
             raise ConfigError(f"{figures}: {error}") from error
     load = Load(

@@ -233,7 +233,7 @@ class Asked:
 
         if self.source != (LAKE,):
             return InstrumentHistory()
-        return InstrumentHistory.from_rows(self._lake().instruments(self.names))
+        return InstrumentHistory.from_rows(self._lake().instruments(self.names).rows)
 
     def _lake(self) -> Any:  # noqa: ANN401 - the lake's reader, imported where it is used
         from tradelake.bootstrap import wire_lake_reader

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 from aiohttp import web
 
+from tradelake.decoding import json_decoder
 from tradelake.errors import InvalidData
 from tradelake.exchange.connection import Connections
 from tradelake.exchange.faults import KINDS, Faults
@@ -61,7 +62,7 @@ class AdminEndpoints:
     async def fault(self, request: web.Request) -> web.Response:
         """Inject a fault."""
         try:
-            body = msgspec.json.decode(await request.read(), type=dict[str, Any])
+            body = json_decoder(dict[str, Any]).decode(await request.read())
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise InvalidData("fault", f"expected a JSON object: {error}") from error
         await self.faults.inject(body)

@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from tradelake.decoding import convert, json_decoder
 from tradelake.errors import InvalidData
 from tradelake.exchange.publication import Message
 from tradelake.exchange.tape import Tape
@@ -157,7 +158,7 @@ class Listing:
                 "assets", f"expected {', '.join(sorted(_TERMS))}; found {sorted(terms)}"
             )
         asset = self._active(symbol)
-        self._set(msgspec.convert(asdict(asset) | terms, ListedAsset))
+        self._set(convert(asdict(asset) | terms, ListedAsset))
 
     def _active(self, symbol: str) -> ListedAsset:
         asset = self._assets.get(symbol)
@@ -231,7 +232,7 @@ class AssetEndpoints:
     async def order(self, request: web.Request) -> web.Response:
         """``action``: halt, resume, delist, list, rename (``to``) or change (``terms``)."""
         try:
-            order = msgspec.json.decode(await request.read(), type=_Order)
+            order = json_decoder(_Order).decode(await request.read())
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise InvalidData("assets", f"expected action and symbol: {error}") from error
         symbol, listing = parse_symbol(order.symbol), self.listing

@@ -16,6 +16,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from tradelake.decoding import msgpack_decoder
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.exchange.wire import MarketRecord
 
@@ -151,7 +152,7 @@ def read_journal(path: Path) -> list[Publication]:
         Rule ``journal``: an entry is damaged. A last entry that was cut short is left out: the
         exchange was killed while it wrote it.
     """
-    decode = msgspec.msgpack.Decoder(_Published | _Written).decode
+    decode = msgpack_decoder(_Published | _Written).decode
     found: list[Publication] = []
     for body in _bodies(path.read_bytes()):
         try:

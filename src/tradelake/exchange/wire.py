@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from tradelake.decoding import json_decoder, msgpack_decoder
 from tradelake.errors import InvalidData
 from tradelake.market.channels import BARS, DAILY_BARS, UPDATED_BARS
 from tradelake.market.records import Bar, BookUpdate, Level, Quote, Trade
@@ -237,9 +238,9 @@ def decode_request(data: str | bytes) -> dict[str, Any]:
     """
     try:
         decoded = (
-            msgspec.json.decode(data, type=dict[str, Any])
+            json_decoder(dict[str, Any]).decode(data)
             if isinstance(data, str)
-            else msgspec.msgpack.decode(data, type=dict[str, Any])
+            else msgpack_decoder(dict[str, Any]).decode(data)
         )
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise InvalidData("syntax", str(error)) from error

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from tradelake.decoding import convert
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.execution.terms import Trading
 from tradelake.execution.validation import number, whole
@@ -91,7 +92,7 @@ def record_of(row: Mapping[str, object]) -> Instrument:
     values["renamed_to"] = row.get("renamed_to") or ""
     fields = [6, *(values[name] for name in Instrument.__struct_fields__ if name in values)]
     try:
-        return msgspec.convert(fields, Instrument)
+        return convert(fields, Instrument)
     except msgspec.ValidationError as error:
         found = {name: value for name, value in values.items() if name != "ts_ingest"}
         raise InvalidData("instrument_row", f"{error}; found {found}") from error

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
+from tradelake.decoding import MsgpackDecoder
 from tradelake.errors import InvalidData
 from tradelake.market.arrays import BarArrays, FloatArray
 from tradelake.market.records import Bar
@@ -64,7 +65,7 @@ class FeatureSet:
 
     name: str
     features: tuple[Feature, ...]
-    decoder: msgspec.msgpack.Decoder[tuple[str, list[Any]]]
+    decoder: MsgpackDecoder[tuple[str, list[Any]]]
 
     @property
     def names(self) -> tuple[str, ...]:

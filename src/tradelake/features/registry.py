@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-import msgspec
-
+from tradelake.decoding import msgpack_decoder
 from tradelake.errors import ConfigError
 from tradelake.features import indicators, price
 from tradelake.features.feature import FeatureSet
@@ -40,7 +39,7 @@ BASIC_V1: Final = FeatureSet(
         price.range_position(60),
         *price.time_of_day(),
     ),
-    msgspec.msgpack.Decoder(tuple[str, list[State]]),
+    msgpack_decoder(tuple[str, list[State]]),
 )
 
 FEATURE_SETS: Final[Mapping[str, FeatureSet]] = MappingProxyType({BASIC_V1.name: BASIC_V1})

@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.msgpack import Ext
 
+from tradelake.decoding import json_decoder, msgpack_decoder
 from tradelake.errors import InvalidData
 from tradelake.feed.messages import (
     Control,
@@ -93,8 +94,8 @@ class FrameDecoder:
 
     def __init__(self) -> None:
         times = TimeReader()
-        self._text = _Codec(msgspec.json.Decoder, times.of_text)
-        self._binary = _Codec(msgspec.msgpack.Decoder, times.of_msgpack)
+        self._text = _Codec(json_decoder, times.of_text)
+        self._binary = _Codec(msgpack_decoder, times.of_msgpack)
         self._quotes: Occurrences[Quote] = Occurrences()
         self._books: Occurrences[BookUpdate] = Occurrences()
 

@@ -34,6 +34,7 @@ from tradelake.market.channels import (
 )
 from tradelake.market.resample import resample
 from tradelake.market.timeframes import event_timeframe, timeframe_ns
+from tradelake.ports import InstrumentRows
 from tradelake.topology import tables
 from tradelake.topology.tables import TABLES, Table
 
@@ -165,22 +166,21 @@ class LakeReader:
             **columns,
         )
 
-    def instruments(self, symbols: Sequence[str]) -> list[dict[str, object]]:
+    def instruments(self, symbols: Sequence[str]) -> InstrumentRows:
         """Return the rows of the table ``instruments`` on some symbols, oldest first.
 
         Of several venues those of the one with more rows; none where there is no such table.
         """
         table = self._load(tables.INSTRUMENTS)
         if table is None or not symbols:
-            return []
+            return InstrumentRows([], "")
         rows = table.scan(row_filter=In("symbol", tuple(symbols))).to_arrow()
         venues = rows.group_by("venue").aggregate([([], "count_all")])
         if not len(venues):
-            return []
+            return InstrumentRows([], _snapshot_id(table))
         most = venues.sort_by([("count_all", "descending"), ("venue", "ascending")])["venue"][0]
         mine = rows.filter(pc.equal(rows["venue"], most)).sort_by("ts_event_ns")
-        found: list[dict[str, object]] = mine.to_pylist()
-        return found
+        return InstrumentRows(mine.to_pylist(), _snapshot_id(table))
 
     def sql(self, query: str) -> pa.Table:
         """Return the answer of a SELECT over the lake's tables, run by DuckDB.

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from tradelake.decoding import json_decoder
 from tradelake.stream.envelope import FINAL_WATERMARK, NO_WATERMARK, Batch
 
 WATERMARK_PREFIX: Final = "tradelake.watermark."
@@ -63,7 +64,7 @@ def duplicate_key(channel: str, symbol: str) -> str:
 def read_watermarks(properties: Mapping[str, str]) -> dict[str, Watermark]:
     """Return the watermarks in a table's properties by ``stream/source``."""
     return {
-        key.removeprefix(WATERMARK_PREFIX): msgspec.json.decode(value, type=Watermark)
+        key.removeprefix(WATERMARK_PREFIX): json_decoder(Watermark).decode(value)
         for key, value in properties.items()
         if key.startswith(WATERMARK_PREFIX)
     }

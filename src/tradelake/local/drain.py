@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from tradelake.decoding import json_decoder
 from tradelake.topology import functions
 
 
@@ -40,7 +41,7 @@ def read_status(state_folder: Path, function: str) -> FunctionStatus | None:
         text = (state_folder / f"{function}.status.json").read_bytes()
     except FileNotFoundError:
         return None
-    return msgspec.json.decode(text, type=FunctionStatus)
+    return json_decoder(FunctionStatus).decode(text)
 
 
 def drained(

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import urllib3
 
+from tradelake.decoding import convert, json_decoder
 from tradelake.errors import Transient
 
 
@@ -29,20 +30,20 @@ class ExchangeClient:
 
     def status(self) -> Status:
         """How far the playback is, and what was sent."""
-        return msgspec.convert(self._call("GET", "status"), Status)
+        return convert(self._call("GET", "status"), Status)
 
     def history(self) -> dict[str, HistoryRange]:
         """Which minute bars REST serves, by symbol."""
-        return msgspec.convert(self._call("GET", "history"), dict[str, HistoryRange])
+        return convert(self._call("GET", "history"), dict[str, HistoryRange])
 
-    def _call(self, method: str, route: str) -> Any:  # noqa: ANN401 - decoded JSON
+    def _call(self, method: str, route: str) -> dict[str, Any]:
         try:
             answer = self._pool.request(method, f"{self._url}/_exchange/{route}")
         except urllib3.exceptions.HTTPError as error:
             raise Transient(f"exchange {route}: {error}") from error
         if answer.status != 200:
             raise Transient(f"exchange {route}: HTTP {answer.status}")
-        return msgspec.json.decode(answer.data)
+        return json_decoder(dict[str, Any]).decode(answer.data)
 
 
 class Status(msgspec.Struct, frozen=True):

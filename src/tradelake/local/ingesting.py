@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 import urllib3
 
+from tradelake.decoding import json_decoder
 from tradelake.errors import ConfigError, Transient
 from tradelake.local.exchange_client import ExchangeClient, Status
 from tradelake.local.processes import Process
@@ -157,4 +158,4 @@ class Ingesting:
             answer = self._pool.request("GET", f"{self.url}/health")
         except urllib3.exceptions.HTTPError:
             return None
-        return msgspec.json.decode(answer.data, type=IngesterHealth)
+        return json_decoder(IngesterHealth).decode(answer.data)

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
+from tradelake.decoding import convert, json_decoder
 from tradelake.errors import ConfigError
 
 
@@ -23,17 +22,17 @@ def _paths(kind: type, value: object) -> Any:  # noqa: ANN401 - what msgspec ask
 def main(arguments: list[str]) -> int:
     """Run the server until it is told to stop; return the exit code."""
     kind, options = arguments
-    fields = msgspec.json.decode(options)
+    fields = json_decoder(dict[str, Any]).decode(options)
     try:
         if kind == "streams":
             from tradelake.local.stream_server import ServerOptions, run_stream_server
 
-            run_stream_server(msgspec.convert(fields, ServerOptions, dec_hook=_paths))
+            run_stream_server(convert(fields, ServerOptions, dec_hook=_paths))
         else:
             from tradelake.local.emulator.options import EmulatorOptions
             from tradelake.local.emulator.server import run_emulator
 
-            run_emulator(msgspec.convert(fields, EmulatorOptions, dec_hook=_paths))
+            run_emulator(convert(fields, EmulatorOptions, dec_hook=_paths))
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         return 2

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from tradelake.decoding import json_decoder
 from tradelake.errors import InvalidData
 from tradelake.market.arrays import FloatArray
 from tradelake.models.booster import Booster
@@ -101,7 +102,7 @@ def load(package: bytes) -> PackagedModel:
     """
     files = _read(package)
     try:
-        metadata = msgspec.json.decode(files[METADATA_FILE], type=Metadata)
+        metadata = json_decoder(Metadata).decode(files[METADATA_FILE])
     except msgspec.MsgspecError as error:
         raise InvalidData("model_package", f"{METADATA_FILE}: {error}") from error
     check_features(metadata)
@@ -117,7 +118,7 @@ def read_metadata(package: bytes) -> Metadata:
         Rule ``model_package``.
     """
     try:
-        return msgspec.json.decode(_read(package)[METADATA_FILE], type=Metadata)
+        return json_decoder(Metadata).decode(_read(package)[METADATA_FILE])
     except msgspec.MsgspecError as error:
         raise InvalidData("model_package", f"{METADATA_FILE}: {error}") from error
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from tradelake.decoding import convert
 from tradelake.errors import ConfigError, InsufficientData
 from tradelake.features.registry import feature_set
 from tradelake.market.arrays import BarArrays, FloatArray, IntArray
@@ -105,7 +106,7 @@ def hyperparameters(given: Mapping[str, object]) -> Hyperparameters:
         Unknown name, wrong type or value out of range.
     """
     try:
-        return msgspec.convert(dict(given), Hyperparameters, strict=False)
+        return convert(dict(given), Hyperparameters, strict=False)
     except msgspec.ValidationError as error:
         raise ConfigError(f"hyper-parameters: {error}") from error
 

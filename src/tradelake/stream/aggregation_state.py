@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from tradelake.decoding import msgpack_decoder
 from tradelake.errors import InvalidData
 from tradelake.market.timeframes import event_timeframe
 from tradelake.stream.aggregation import Aggregator, Rules
@@ -95,7 +96,7 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(_Stored)
+_DECODER: Final = msgpack_decoder(_Stored)
 
 
 def encode_state(aggregator: Aggregator) -> bytes:

@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from tradelake.decoding import MsgpackDecoder, msgpack_decoder
 from tradelake.errors import InvalidData
 from tradelake.market.channels import UNKNOWN
 from tradelake.market.records import Record
@@ -86,11 +87,11 @@ class Batch(msgspec.Struct, frozen=True, array_like=True):
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(list[Batch])
-_RAW_DECODER: Final = msgspec.msgpack.Decoder(list[msgspec.Raw])
-_BATCH_DECODER: Final = msgspec.msgpack.Decoder(Batch)
+_DECODER: Final = msgpack_decoder(list[Batch])
+_RAW_DECODER: Final = msgpack_decoder(list[msgspec.Raw])
+_BATCH_DECODER: Final = msgpack_decoder(Batch)
 _UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_RECORD_DECODER: Final[msgspec.msgpack.Decoder[Record]] = msgspec.msgpack.Decoder(Record)
+_RECORD_DECODER: Final[MsgpackDecoder[Record]] = msgpack_decoder(Record)
 
 
 @dataclass(frozen=True, slots=True)

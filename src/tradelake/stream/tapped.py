@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from tradelake.decoding import msgpack_decoder
 from tradelake.errors import InvalidData
 from tradelake.market.records import Record
 
@@ -30,7 +31,7 @@ class Tapped(msgspec.Struct, frozen=True, array_like=True):
 
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
-_DECODER: Final = msgspec.msgpack.Decoder(Tapped)
+_DECODER: Final = msgpack_decoder(Tapped)
 
 
 def encode_tapped(tapped: Tapped) -> bytes:

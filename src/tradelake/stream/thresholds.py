@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tradelake.decoding import json_decoder
 from tradelake.errors import ConfigError
 from tradelake.market.symbols import quote_asset
 
@@ -161,7 +162,7 @@ def load_rules(text: str) -> QualityRules:
         It is no such document; the message names the section, the market and the threshold.
     """
     try:
-        document = msgspec.json.decode(text or "{}", type=_Document)
+        document = json_decoder(_Document).decode(text or "{}")
     except (msgspec.DecodeError, UnicodeError) as error:
         raise ConfigError(
             f"quality rules: expected an object with {', '.join(SECTIONS)}: {error}"

@@ -79,7 +79,7 @@ BACKTEST: Final = BatchJob(
     2048,
     3600,
     2,
-    (tables.BARS,),
+    (tables.BARS, tables.INSTRUMENTS),
     (stores.LAKE_BUCKET, stores.ARTIFACT_BUCKET),
     (stores.ARTIFACT_BUCKET,),
     (names.ENV_CATALOG_URI, names.ENV_WAREHOUSE, names.ENV_ARTIFACT_BUCKET),

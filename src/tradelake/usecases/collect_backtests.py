@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tradelake.decoding import json_decoder
 from tradelake.ports import Clock, LakeWriter, ObjectStore
 from tradelake.topology import tables
 from tradelake.usecases.sweeps import (
@@ -69,9 +70,9 @@ def collect(
 def _result(artifacts: ObjectStore, entry: ManifestEntry) -> RunResult:
     """Return the result of a run; a missing one is a failure of the run's specification."""
     try:
-        return msgspec.json.decode(artifacts.get(entry.result_key), type=RunResult)
+        return json_decoder(RunResult).decode(artifacts.get(entry.result_key))
     except KeyError:
-        spec = msgspec.json.decode(artifacts.get(entry.spec_key), type=RunSpec)
+        spec = json_decoder(RunSpec).decode(artifacts.get(entry.spec_key))
         manifest = RunManifest(data_snapshot="", code_version="", spec=spec)
         return RunResult(manifest=manifest, status="failed", error=MISSING)
 

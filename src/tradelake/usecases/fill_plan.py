@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from tradelake.decoding import json_decoder
 from tradelake.market.channels import BARS, DAILY_BARS, TRADES, UPDATED_BARS
 from tradelake.market.records import Record, Unreadable
 from tradelake.market.timeframes import SECOND_NS, timeframe_ns
@@ -120,7 +121,7 @@ def requests(interval: Interval, symbols: Sequence[str], cursor: str) -> Iterato
     >>> [(r.symbols, r.start_ns) for r in left][:2]
     [(('A',), 7), (('B',), 0)]
     """
-    done = msgspec.json.decode(cursor, type=Cursor) if cursor else None
+    done = json_decoder(Cursor).decode(cursor) if cursor else None
     ordered = tuple(sorted(set(symbols)))
     start_ns, end_ns = interval
     for slice_ns in range(start_ns, end_ns, SLICE_NS):

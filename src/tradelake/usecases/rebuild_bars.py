@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from tradelake.decoding import msgpack_decoder
 from tradelake.errors import Conflict, Transient
 from tradelake.feed.subscription import EVERY_SYMBOL
 from tradelake.market.channels import QUOTES, TRADES
@@ -259,7 +260,7 @@ class _GapRebuild:
             return
         stored = self._parts.states.load(CONSUMER, self._key)
         version = 0 if stored is None else stored.version
-        done = {} if stored is None else msgspec.msgpack.decode(stored.value, type=dict[str, int])
+        done = {} if stored is None else msgpack_decoder(dict[str, int]).decode(stored.value)
         while due := self._due(done):
             self._rebuild(due)
             done |= {timeframe: end_ns for timeframe, (_, end_ns) in due.items()}

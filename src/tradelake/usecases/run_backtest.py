@@ -11,7 +11,7 @@ import numpy as np
 
 from tradelake.errors import ConfigError, InsufficientData, InvalidData, TradelakeError
 from tradelake.market.arrays import BarArrays, FloatArray, IntArray
-from tradelake.ports import BarSource, ObjectStore
+from tradelake.ports import BarSource, InstrumentRows, InstrumentSource, ObjectStore
 from tradelake.strategies import library
 from tradelake.strategies.api import Model
 from tradelake.strategies.event import written
@@ -39,6 +39,7 @@ def run_backtest(
     *,
     artifacts: ObjectStore,
     bars: BarSource,
+    instruments: InstrumentSource,
     load_model: LoadModel,
     code_version: str,
     build: Build = library.build,
@@ -53,8 +54,8 @@ def run_backtest(
     ----------
     spec_key, result_key : str
         Keys in the artifact bucket.
-    artifacts, bars : ObjectStore, BarSource
-        The artifact bucket and the lake.
+    artifacts, bars, instruments : ObjectStore, BarSource, InstrumentSource
+        The artifact bucket and the lake. Increments, halts, renames and delistings are the lake's.
     load_model : callable
         Makes a model of an archive.
     code_version : str
@@ -71,15 +72,17 @@ def run_backtest(
     """
     spec = _read_spec(artifacts, spec_key)
     found: list[BarArrays] = []
+    known = InstrumentRows([], "")
     try:
         found.extend(
             bars.bars(symbol, spec.timeframe, spec.start_ns, spec.end_ns) for symbol in spec.pairs
         )
+        known = instruments.instruments(spec.pairs)
         strategy = _strategy(spec, _model(spec, artifacts, load_model), build)
-        result = _simulate(spec, found, strategy, code_version)
+        result = _simulate(spec, found, known, strategy, code_version)
     except (ConfigError, InvalidData, InsufficientData) as error:
         result = RunResult(
-            manifest=_manifest(spec, code_version, found),
+            manifest=_manifest(spec, code_version, found, known),
             status="failed",
             error=f"{spec.strategy} on {spec.symbol} {spec.timeframe}: {error}",
             bars=sum(map(len, found)),
@@ -127,16 +130,20 @@ def _strategy(spec: RunSpec, model: Model | None, build: Build) -> Any:  # noqa:
 def _simulate(
     spec: RunSpec,
     data: Sequence[BarArrays],
+    known: InstrumentRows,
     strategy: Any,  # noqa: ANN401 - any style
     code_version: str,
 ) -> RunResult:
     # the matching core: loaded by those who run only
     from tradelake.backtest import session
+    from tradelake.execution.instruments import InstrumentHistory
 
-    account = session.run(data, strategy, **_terms(spec), code_version=code_version)
+    history = InstrumentHistory.from_rows(known.rows)
+    terms = _terms(spec)
+    account = session.run(data, strategy, **terms, instruments=history, code_version=code_version)
     _refuse_nonsense(account)
     return RunResult(
-        manifest=_manifest(spec, code_version, data),
+        manifest=_manifest(spec, code_version, data, known),
         status="succeeded",
         bars=sum(map(len, data)),
         first_ns=account.start_ns,
@@ -211,9 +218,16 @@ def _screen(asked: Mapping[str, str]) -> Screen:
     return Screen(**asked)  # type: ignore[arg-type] # checked there
 
 
-def _manifest(spec: RunSpec, code_version: str, data: Sequence[BarArrays]) -> RunManifest:
+def _manifest(
+    spec: RunSpec, code_version: str, data: Sequence[BarArrays], known: InstrumentRows
+) -> RunManifest:
     snapshots = dict.fromkeys(bars.snapshot_id for bars in data)
-    return RunManifest(data_snapshot=",".join(snapshots), code_version=code_version, spec=spec)
+    return RunManifest(
+        data_snapshot=",".join(snapshots),
+        code_version=code_version,
+        spec=spec,
+        instruments_snapshot=known.snapshot_id,
+    )
 
 
 def thin(ts_ns: IntArray, equity: FloatArray) -> tuple[tuple[int, float], ...]:

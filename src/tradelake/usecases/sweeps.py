@@ -155,6 +155,7 @@ class RunManifest(msgspec.Struct, frozen=True, kw_only=True):
     data_snapshot: str
     code_version: str
     spec: RunSpec
+    instruments_snapshot: str = ""
 
 
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from tradelake.decoding import json_decoder
 from tradelake.errors import InvalidData, Throttled, TradelakeError
 from tradelake.feed.subscription import EVERY_SYMBOL, Change, Subscription
 from tradelake.feed.universe import Asset, diff, subscribable
@@ -291,7 +292,7 @@ class UniverseWatch:
 
 def _decode(stored: Versioned) -> KnownUniverse:
     try:
-        return msgspec.json.decode(stored.value, type=KnownUniverse)
+        return json_decoder(KnownUniverse).decode(stored.value)
     except (msgspec.DecodeError, msgspec.ValidationError) as error:
         raise InvalidData("universe", f"version {stored.version}: {error}") from error
 

@@ -13,6 +13,7 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import AssetClass
 from alpaca.trading.requests import GetAssetsRequest
 
+from tradelake.decoding import convert
 from tradelake.errors import Fatal, InvalidData, Throttled, TradelakeError, Transient
 from tradelake.feed.universe import Asset
 from tradelake.market.symbols import parse_symbol
@@ -89,7 +90,7 @@ class AlpacaAssets:
         except (APIError, requests.RequestException) as error:
             raise _translate(error) from error
         try:
-            wire = msgspec.convert(answer, list[_WireAsset])
+            wire = convert(answer, list[_WireAsset])
         except msgspec.ValidationError as error:
             raise InvalidData("assets", f"/v2/assets: {error}") from error
         return [_asset(asset) for asset in wire if _is_pair(asset.symbol)]

@@ -12,6 +12,7 @@ import requests
 from alpaca.common.exceptions import APIError
 from alpaca.data.historical import CryptoHistoricalDataClient
 
+from tradelake.decoding import convert
 from tradelake.errors import Fatal, InvalidData, Throttled, TradelakeError, Transient
 from tradelake.feed.backoff import full_jitter
 from tradelake.ports import Clock
@@ -123,7 +124,7 @@ class AlpacaRest:
                 self._wait(translated, next(waits))
                 continue
             try:
-                return msgspec.convert(answer, kind)
+                return convert(answer, kind)
             except msgspec.ValidationError as error:
                 raise InvalidData("history", f"{path}: {error}") from error
         raise AssertionError("unreachable: the last attempt returns or raises")

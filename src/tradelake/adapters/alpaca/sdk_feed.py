@@ -14,6 +14,7 @@ import msgspec
 from msgspec.msgpack import Ext
 
 from tradelake.adapters.alpaca.sdk_stream import Message, SdkStream
+from tradelake.decoding import convert
 from tradelake.errors import Fatal
 from tradelake.feed.decode import FrameDecoder
 from tradelake.feed.events import STOP, Event, Records, VenueError
@@ -158,7 +159,7 @@ class AlpacaSdkFeed:
             self._tell([error])
             self._refused(error, before_ns, now_ns)
         elif message.get("T") == "subscription":
-            self._acknowledged = msgspec.convert(message, Acknowledgement)
+            self._acknowledged = convert(message, Acknowledgement)
             self._due = max(0, self._due - 1)
             self._settle(now_ns)
 

@@ -30,6 +30,7 @@ from tradelake.adapters.aws.streams import (
     check_size,
     refusal_of,
 )
+from tradelake.decoding import json_decoder
 from tradelake.errors import ConfigError, Transient
 from tradelake.ports import Clock, Outgoing
 
@@ -76,8 +77,8 @@ class _Refusal(msgspec.Struct):
 
 
 _ENCODER: Final = msgspec.json.Encoder()
-_ANSWER: Final = msgspec.json.Decoder(_Answer)
-_REFUSAL: Final = msgspec.json.Decoder(_Refusal)
+_ANSWER: Final = json_decoder(_Answer)
+_REFUSAL: Final = json_decoder(_Refusal)
 
 
 class AsyncKinesisWriter:

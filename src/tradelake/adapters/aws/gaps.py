@@ -13,13 +13,14 @@ import msgspec
 
 from tradelake.adapters.aws.clients import client as make_client
 from tradelake.adapters.aws.clients import translated
+from tradelake.decoding import json_decoder
 from tradelake.ports import NOTHING_FILLED, Fill, Gap
 from tradelake.topology.stores import GAPS
 
 _DIGITS: Final = 19
 """Width of an opening time in a sort key: ns since 1970 as text that sorts like the number."""
 _ENCODE: Final = msgspec.json.Encoder(order="deterministic").encode
-_DECODE: Final = msgspec.json.Decoder(Fill).decode
+_DECODE: Final = json_decoder(Fill).decode
 
 
 class DynamoGaps:

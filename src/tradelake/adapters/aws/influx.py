@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import msgspec
 import urllib3
 
+from tradelake.decoding import json_decoder
 from tradelake.errors import Fatal, InvalidData, Throttled, Transient
 from tradelake.market.records import Bar
 
@@ -154,7 +154,7 @@ class InfluxHotStore:
 
     def _select(self, query: str) -> list[dict[str, Any]]:
         parameters = urlencode({"db": self._bucket, "epoch": "ns", "q": query})
-        answer = msgspec.json.decode(self._request("GET", f"/query?{parameters}"))
+        answer = json_decoder(dict[str, Any]).decode(self._request("GET", f"/query?{parameters}"))
         (result,) = answer["results"]
         if "error" in result:
             raise Fatal(f"InfluxDB refused {query!r}: {result['error']}")

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 import urllib3
 
+from tradelake.decoding import json_decoder
 from tradelake.errors import ConfigError, Fatal, Transient
 from tradelake.topology.names import SYSTEM
 
@@ -82,5 +83,5 @@ def _call(
     return answer
 
 
-def _json(answer: urllib3.BaseHTTPResponse) -> Any:  # noqa: ANN401 - JSON of the server
-    return msgspec.json.decode(answer.data)
+def _json(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
+    return json_decoder(dict[str, Any]).decode(answer.data)

@@ -8,6 +8,7 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tradelake.adapters.aws.clients import client, translate
+from tradelake.decoding import json_decoder
 from tradelake.errors import ConfigError
 
 
@@ -34,7 +35,7 @@ class SecretsManager:
         except (ClientError, BotoCoreError) as error:
             raise translate(error, f"secretsmanager get {name}") from error
         try:
-            return msgspec.json.decode(text, type=dict[str, str])
+            return json_decoder(dict[str, str]).decode(text)
         except msgspec.MsgspecError:
             # The library's message quotes the value: it must not travel along.
             raise ConfigError(f"secret {name} is no JSON object of strings") from None

@@ -10,6 +10,7 @@ import urllib3
 
 from tradelake.adapters.aws.clients import client as make_client
 from tradelake.adapters.aws.clients import translated
+from tradelake.decoding import json_decoder
 from tradelake.errors import Transient
 
 _REASON: Final = "its lease ran out: it must let go of the venue's one connection"
@@ -36,7 +37,7 @@ def own_task(metadata_url: str) -> str:
         answer = urllib3.request(
             "GET", f"{metadata_url}/task", timeout=2.0, retries=urllib3.Retry(3)
         )
-        return msgspec.json.decode(answer.data, type=_TaskMetadata).task_arn
+        return json_decoder(_TaskMetadata).decode(answer.data).task_arn
     except (urllib3.exceptions.HTTPError, msgspec.DecodeError) as error:
         raise Transient(f"task metadata: {error}") from error
 

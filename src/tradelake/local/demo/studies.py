@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from tradelake.bootstrap import wire_artifacts, wire_training, wire_workflows
+from tradelake.decoding import json_decoder
 from tradelake.errors import Transient
 from tradelake.lake.reader import LakeReader
 from tradelake.local.board import Stage
@@ -157,5 +158,5 @@ class Studies:
                 data = self._artifacts.get(entry.result_key)
             except KeyError:
                 continue
-            found.append(msgspec.json.decode(data, type=RunResult))
+            found.append(json_decoder(RunResult).decode(data))
         return found

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
+from tradelake.decoding import json_decoder
 from tradelake.local.stream_server import protocol as p
 from tradelake.local.stream_server.consumers import Consumers
 from tradelake.local.stream_server.data_plane import DataPlane, to_record
@@ -25,7 +26,7 @@ _HEARTBEAT_S: Final = 5.0
 _RECORDS_AN_EVENT: Final = 1000
 _STRING: Final = 7
 _ENCODE: Final = msgspec.json.Encoder().encode
-_DECODER: Final = msgspec.json.Decoder(p.SubscribeToShard)
+_DECODER: Final = json_decoder(p.SubscribeToShard)
 
 
 class ShardEvent(msgspec.Struct, rename="pascal", omit_defaults=True):

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from tradelake.decoding import json_decoder
 from tradelake.local.stream_server.protocol import KinesisError, invalid
 
 
@@ -31,7 +32,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True):
     issued_ms: int
 
 
-_DECODER: Final = msgspec.json.Decoder(Position)
+_DECODER: Final = json_decoder(Position)
 
 
 def encode(position: Position) -> str:

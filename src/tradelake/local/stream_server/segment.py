@@ -20,6 +20,7 @@ from typing import Final
 
 import msgspec
 
+from tradelake.decoding import msgpack_decoder
 from tradelake.errors import ConfigError
 
 _LOG: Final = logging.getLogger(__name__)
@@ -173,7 +174,7 @@ class Segment:
         if not path.exists():
             return False
         try:
-            saved = msgspec.msgpack.decode(path.read_bytes(), type=_Saved)
+            saved = msgpack_decoder(_Saved).decode(path.read_bytes())
         except msgspec.DecodeError:
             return False
         if saved.size != length:

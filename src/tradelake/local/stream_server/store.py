@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from tradelake.decoding import json_decoder
 from tradelake.errors import ConfigError
 from tradelake.local.stream_server.log import ShardLog
 from tradelake.local.stream_server.options import ServerOptions
@@ -286,6 +287,6 @@ def _load_catalog(path: Path) -> list[StreamRecord]:
     if not path.exists():
         return []
     try:
-        return msgspec.json.decode(path.read_bytes(), type=list[StreamRecord])
+        return json_decoder(list[StreamRecord]).decode(path.read_bytes())
     except msgspec.DecodeError as error:
         raise ConfigError(f"stream server: {path} is no catalog: {error}") from error

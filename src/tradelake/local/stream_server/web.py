@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from tradelake.decoding import json_decoder
 from tradelake.local.stream_server import protocol as p
 from tradelake.local.stream_server.consumers import Consumers
 from tradelake.local.stream_server.control_plane import ControlPlane
@@ -118,7 +119,7 @@ class WebServer:
         return operation
 
     def _get_records(self) -> Operation:
-        decode = msgspec.json.Decoder(p.GetRecords).decode
+        decode = json_decoder(p.GetRecords).decode
 
         async def operation(request: web.Request, body: bytes) -> p.GetRecordsAnswer:
             wait = request.headers.get(p.WAIT_HEADER, "0")
@@ -128,7 +129,7 @@ class WebServer:
 
     async def _begin_fault(self, request: web.Request) -> web.Response:
         try:
-            self._faults.begin(msgspec.json.decode(await request.read(), type=FaultRequest))
+            self._faults.begin(json_decoder(FaultRequest).decode(await request.read()))
         except msgspec.DecodeError as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response({"ok": True})
@@ -150,7 +151,7 @@ class WebServer:
 
 
 def _simple(kind: type[Any], act: Callable[[Any], Any]) -> Operation:
-    decode = msgspec.json.Decoder(kind).decode
+    decode = json_decoder(kind).decode
 
     async def operation(_: web.Request, body: bytes) -> object:
         answer = act(decode(body))
