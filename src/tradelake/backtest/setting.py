@@ -69,6 +69,7 @@ def setting_of(
     limits = Limits() if limits is None else limits
     instance("costs", costs, Costs)
     instance("instruments", instruments, InstrumentHistory)
+    _check_renames(instruments)  # type: ignore[arg-type]
     instance("limits", limits, Limits)
     enough = f"a number from {CASH_UNIT:g} to {MOST_CASH:g}"
     require(_is(Real, cash) and CASH_UNIT <= cash <= MOST_CASH, "cash", enough, cash)  # type: ignore[operator]
@@ -150,6 +151,18 @@ def identity_of(strategy: Any) -> Identity:  # noqa: ANN401 - checked here
     require(isinstance(name, str) and bool(name), f"{what}: name", "text", name)
     require(isinstance(parameters, Mapping), f"{what}: parameters", "a mapping", parameters)
     return Identity(str(name), dict(parameters or {}))
+
+
+def _check_renames(history: InstrumentHistory) -> None:
+    """Refuse a rename to the same symbol: what is held would be carried nowhere."""
+    for symbol, dated in history.terms.items():
+        for one in dated:
+            require(
+                one.renamed_to != symbol,
+                f"instruments of {symbol} from {one.from_ns} ns: renamed_to",
+                "another symbol",
+                one.renamed_to,
+            )
 
 
 def _is(kind: type, value: object) -> bool:
