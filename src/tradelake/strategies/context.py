@@ -298,11 +298,15 @@ class EventContext:
         if quantity is not None:
             if notional is not None:
                 raise self._invalid(symbol, "quantity or notional", (quantity, notional))
-            amount, sizing = _number("quantity", quantity), _QUANTITY
+            amount, sizing = quantity, _QUANTITY
         elif notional is not None:
-            amount, sizing = _number("notional", notional), _NOTIONAL
+            amount, sizing = notional, _NOTIONAL
         else:
             raise self._invalid(symbol, "quantity or notional", None)
+        if amount.__class__ is not float:
+            amount = _number("quantity" if sizing == _QUANTITY else "notional", amount)
+        if tif.__class__ is not TimeInForce:
+            tif = self._whole(symbol, "tif", tif)
         if limit is None and stop is None and trail is None:
             kind = _MARKET
         else:
@@ -313,7 +317,7 @@ class EventContext:
             OrderRequest(
                 symbol, side, amount, sizing, kind,
                 _price("limit", limit), _price("stop", stop), _price("trail", trail),
-                int(tif) if tif.__class__ is TimeInForce else self._whole(symbol, "tif", tif),
+                int(tif),
                 _price("stop_exit", stop_exit), _price("trail_exit", trail_exit),
                 _price("target_exit", target_exit),
             )
