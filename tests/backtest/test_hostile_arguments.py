@@ -17,6 +17,7 @@ from tradelake.backtest.limits import Limits
 from tradelake.backtest.session import run
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.execution.costs import Costs
+from tradelake.strategies.compiled import CompiledStrategy
 from tradelake.strategies.event import EventStrategy
 from tradelake.strategies.library import build
 
@@ -234,6 +235,24 @@ def test_a_context_answers_nothing_after_its_run() -> None:
     for ask in (lambda ctx: ctx.cash, lambda ctx: ctx.buy(BTC, 1.0), lambda ctx: ctx.orders):
         with pytest.raises(InvalidData, match=re.escape("context: expected ")):
             ask(kept[0])
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"memory": 1.5},
+        {"memory": "x"},
+        {"memory": -1},
+        {"decide": 5},
+        {"decide": "nocolon"},
+        {"decide": ""},
+        {"parameters": {"n": "5"}},
+        {"parameters": {"n": None}},
+    ],
+)
+def test_a_compiled_strategy_that_is_none_is_refused(given) -> None:
+    with pytest.raises(ConfigError, match=r"^strategy c: .*found"):
+        CompiledStrategy("c", **{"parameters": {}, "decide": "m:f", **given})
 
 
 def test_other_threads_send_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import msgspec
 import numpy as np
@@ -188,6 +189,7 @@ def floods(ctx) -> None:
 
 BADNESS = {
     "raises": raises,
+    "leaves": lambda _ctx: sys.exit(),
     "loops": loops,
     "floods": floods,
     "nan_order": lambda ctx: ctx.buy(ctx.symbol, math.nan),
@@ -241,6 +243,14 @@ def test_a_job_fails_when_a_strategy_cannot_even_be_made():
         raise RuntimeError("no")
 
     assert "strategy: RuntimeError: no" in run(build=build).error
+
+
+def test_a_job_has_a_failed_result_when_its_strategy_leaves_the_program():
+    def build(_name, _params, _model):
+        sys.exit(3)
+
+    assert "strategy: SystemExit: 3" in run(build=build).error
+    assert "SystemExit" in run(build=bad, strategy="leaves").error
 
 
 def test_other_runs_of_a_sweep_are_recorded_when_one_fails():

@@ -56,7 +56,7 @@ class CompiledStrategy:
 
     def __post_init__(self) -> None:
         given = [path for path in (self.decide, self.on_bar, self.on_event) if path]
-        if len(given) != 1:
+        if len(given) != 1 or not isinstance(given[0], str):
             raise ConfigError(
                 f"strategy {self.name}: expected one of decide, on_bar and on_event; found {given}"
             )
@@ -65,12 +65,12 @@ class CompiledStrategy:
             raise ConfigError(
                 f"strategy {self.name}: expected a function as module:function; found {self.path!r}"
             )
-        if self.memory < 0:
+        if type(self.memory) is not int or self.memory < 0:
             raise ConfigError(
-                f"strategy {self.name}: expected memory of 0 or more cells; found {self.memory}"
+                f"strategy {self.name}: expected memory of 0 or more cells; found {self.memory!r}"
             )
         for name, value in self.parameters.items():
-            if isinstance(value, str):
+            if not isinstance(value, int | float | np.number):
                 raise ConfigError(
                     f"strategy {self.name}: parameter {name}: compiled code takes numbers; "
                     f"found {value!r}"
