@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import msgspec
 import numpy as np
 
+from tradelake.decoding import json_decoder
 from tradelake.errors import ConfigError, InsufficientData, InvalidData, TradelakeError
 from tradelake.market.arrays import BarArrays, FloatArray, IntArray
 from tradelake.ports import BarSource, InstrumentRows, InstrumentSource, ObjectStore
@@ -93,7 +94,7 @@ def run_backtest(
 
 def _read_spec(artifacts: ObjectStore, key: str) -> RunSpec:
     try:
-        return msgspec.json.decode(artifacts.get(key), type=RunSpec)
+        return json_decoder(RunSpec).decode(artifacts.get(key))
     except KeyError as error:
         raise ConfigError(f"backtest specification: there is no object {key}") from error
     except msgspec.MsgspecError as error:

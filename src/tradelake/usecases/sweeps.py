@@ -11,6 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from tradelake.decoding import json_decoder
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.market.timeframes import timeframe_ns
 from tradelake.ports import ObjectStore
@@ -264,7 +265,7 @@ def prepare(artifacts: ObjectStore, bucket: str, key: str) -> PreparedSweep:
         There is no such object or it is no sweep request.
     """
     try:
-        request = msgspec.json.decode(artifacts.get(key), type=SweepRequest)
+        request = json_decoder(SweepRequest).decode(artifacts.get(key))
     except KeyError as error:
         raise ConfigError(f"sweep request: there is no object {key}") from error
     except (msgspec.MsgspecError, InvalidData) as error:
@@ -290,7 +291,7 @@ def read_manifest(artifacts: ObjectStore, sweep_id: str) -> list[ManifestEntry]:
         data = artifacts.get(manifest_key(sweep_id))
     except KeyError as error:
         raise ConfigError(f"sweep {sweep_id} has no manifest: it was not prepared") from error
-    return msgspec.json.decode(data, type=list[ManifestEntry])
+    return json_decoder(list[ManifestEntry]).decode(data)
 
 
 class SweepProgress(msgspec.Struct, frozen=True):
