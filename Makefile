@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
-WARM = $(BIN)/python -m tradelake.backtest.warm --all
+WARM = $(BIN)/python -m tradelake.backtest.warm
 NODE_STAMP := node_modules/.package-lock.json
 # Machine code of the matching core: compiled once, by whoever comes first.
 export NUMBA_CACHE_DIR ?= $(CURDIR)/build/numba
@@ -35,11 +35,11 @@ demo: $(STAMP)  ## the main job on the embedded AWS: exchange, lake, model, back
 	@$(BIN)/tradelake demo $(DEMO_ARGS)
 
 test: $(STAMP)  ## the test suite (parallel, under 15 minutes on 2 cores)
-	@$(WARM)
+	@$(WARM) & $(WARM) --ticks && wait
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(PYTEST_ARGS)
 
 test-all: $(STAMP) $(NODE_STAMP)  ## the slow tests too
-	@$(WARM)
+	@$(WARM) & $(WARM) --ticks && wait
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 faults: $(STAMP)  ## every named fault in a world of its own; each ends with a reconciliation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from tradelake.backtest.failure import rule_of, said
 from tradelake.backtest.limits import Limits
@@ -15,16 +15,17 @@ from tradelake.execution.broker import BrokerRules
 from tradelake.execution.brokers import broker as broker_named
 from tradelake.execution.costs import Costs
 from tradelake.execution.instruments import InstrumentHistory
-from tradelake.execution.layout import CASH_UNIT
+from tradelake.execution.layout import CASH_UNIT, MOST_CASH
 from tradelake.execution.terms import Rung
 from tradelake.execution.validation import instance, require
 from tradelake.strategies.api import PanelStrategy, Strategy
 from tradelake.strategies.compiled import CompiledStrategy
 from tradelake.strategies.event import written
 
-MOST_CASH: Final = 9e10
-"""Quote units: what 62 bits of cash units hold."""
 _MOST_SEED: Final = 2**63 - 1
+
+Given: TypeAlias = Any
+"""As a caller gave it: checked here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,13 @@ class Identity(NamedTuple):
 
 
 def setting_of(
-    broker: object,
-    costs: object,
-    instruments: object,
+    broker: Given,
+    costs: Given,
+    instruments: Given,
     rung: Rung,
-    cash: object,
-    seed: object,
-    limits: object,
+    cash: Given,
+    seed: Given,
+    limits: Given,
 ) -> Setting:
     """Return the setting of a run; None stands for the default.
 
@@ -69,29 +70,29 @@ def setting_of(
     limits = Limits() if limits is None else limits
     instance("costs", costs, Costs)
     instance("instruments", instruments, InstrumentHistory)
-    _check_renames(instruments)  # type: ignore[arg-type]
+    _check_renames(instruments)
     instance("limits", limits, Limits)
     enough = f"a number from {CASH_UNIT:g} to {MOST_CASH:g}"
-    require(_is(Real, cash) and CASH_UNIT <= cash <= MOST_CASH, "cash", enough, cash)  # type: ignore[operator]
-    drawn = _is(Integral, seed) and 0 <= seed <= _MOST_SEED  # type: ignore[operator]
+    require(_is(Real, cash) and CASH_UNIT <= cash <= MOST_CASH, "cash", enough, cash)
+    drawn = _is(Integral, seed) and 0 <= seed <= _MOST_SEED
     require(drawn, "seed", f"a whole number from 0 to {_MOST_SEED}", seed)
     return Setting(
-        broker_named(broker),  # type: ignore[arg-type]
-        costs,  # type: ignore[arg-type]
-        instruments,  # type: ignore[arg-type]
+        broker_named(broker),
+        costs,
+        instruments,
         rung,
-        float(cash),  # type: ignore[arg-type]
-        int(seed),  # type: ignore[call-overload]
-        limits,  # type: ignore[arg-type]
+        float(cash),
+        int(seed),
+        limits,
     )
 
 
-def rung_of(asked: object, lowest: Rung, highest: Rung, what: str) -> Rung:
+def rung_of(asked: Given, lowest: Rung, highest: Rung, what: str) -> Rung:
     """Return the rung that was asked for, the highest one for ``auto``.
 
     Parameters
     ----------
-    asked : object
+    asked : Given
         As a caller gave it.
     lowest, highest : Rung
         What the data can carry.
@@ -105,12 +106,12 @@ def rung_of(asked: object, lowest: Rung, highest: Rung, what: str) -> Rung:
     """
     if isinstance(asked, str) and asked == "auto":
         return highest
-    known = _is(Integral, asked) and lowest <= asked <= highest  # type: ignore[operator]
+    known = _is(Integral, asked) and lowest <= asked <= highest
     require(known, "rung", f"auto or {lowest:d} to {highest:d} for {what}", asked)
-    return Rung(int(asked))  # type: ignore[call-overload]
+    return Rung(int(asked))
 
 
-def check_findings(screen: object, screened: object) -> None:
+def check_findings(screen: Given, screened: Given) -> None:
     """Refuse a screen, or findings of one, that are none.
 
     Raises
@@ -124,7 +125,7 @@ def check_findings(screen: object, screened: object) -> None:
         require(listed, "screened", "a sequence of findings", screened)
 
 
-def identity_of(strategy: Any) -> Identity:  # noqa: ANN401 - checked here
+def identity_of(strategy: Given) -> Identity:
     """Return name and parameters of a strategy as they are before it runs.
 
     Raises
@@ -165,6 +166,6 @@ def _check_renames(history: InstrumentHistory) -> None:
             )
 
 
-def _is(kind: type, value: object) -> bool:
+def _is(kind: type, value: Given) -> bool:
     """Whether it is such a number; numpy's count, truth values do not."""
     return isinstance(value, kind) and not isinstance(value, bool)

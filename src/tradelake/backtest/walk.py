@@ -141,7 +141,7 @@ class Walk:
         size = start.close.shape[0]
         self._start, self._size = start, size
         self._flat_from = size if flat_from is None else flat_from
-        self._state = State(*(rows.copy() for rows in start.state))
+        self._state = State._make(rows.copy() for rows in start.state)
         self._header = Header(STATE, self._state)
         self._carried, self._trip = np.zeros(4), np.zeros(1, TRIP)
         self._changes, self._trips = np.empty((0, 2)), np.empty((0, TRIP_COLUMNS))

@@ -1,16 +1,14 @@
 """Compiles the matching core ahead of time: what an image's build runs, so that no job has to.
 
-``python -m tradelake.backtest.warm`` runs a strategy of each kind over a few bars; with ``--all``
-what runs on ticks is compiled too, beside it in a process of its own. numba keeps the machine code
-where it finds room (:func:`tradelake.execution.compiled.compiled`): a second time takes a second.
+``python -m tradelake.backtest.warm`` runs a strategy of each kind over a few bars; with ``--ticks``
+it compiles what runs on ticks instead. numba keeps the machine code where it finds room
+(:func:`tradelake.execution.compiled.compiled`): a second time takes a second.
 """
 
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -51,22 +49,15 @@ def warm_ticks() -> None:
     tick_calls.prepare()
 
 
-KINDS: Final[Mapping[str, Callable[[], None]]] = {"bars": warm, "ticks": warm_ticks}
-
-
-def main(arguments: list[str]) -> int:
-    """Compile what is asked for; returns 0, or the exit code of a kind that failed."""
+def main() -> None:
+    """Compile what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tradelake.backtest.warm", description=__doc__)
-    parser.add_argument("--kind", choices=KINDS, default="bars", help="of inputs, default bars")
-    parser.add_argument("--all", action="store_true", help="every kind, side by side")
-    given = parser.parse_args(arguments)
-    if not given.all:
-        KINDS[given.kind]()
-        return 0
-    command = [sys.executable, "-m", "tradelake.backtest.warm", "--kind"]
-    others = [subprocess.Popen([*command, kind]) for kind in KINDS]
-    return max(abs(other.wait()) for other in others)
+    parser.add_argument("--ticks", action="store_true", help="quotes, trades and books, not bars")
+    if parser.parse_args().ticks:
+        warm_ticks()
+    else:
+        warm()
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    main()

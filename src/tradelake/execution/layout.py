@@ -16,6 +16,8 @@ CASH_DIGITS: Final = 8
 CASH_UNIT: Final = 1e-8
 """Of the quote currency."""
 CASH_UNITS: Final = 1e8
+MOST_CASH: Final = 9e10
+"""Quote units: what 62 bits of cash units hold."""
 FINEST_QUANTITY: Final = 1e-9
 NONE: Final = -1
 """No order, no group, no row."""

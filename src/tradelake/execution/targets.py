@@ -20,6 +20,7 @@ from tradelake.execution.filling import fill
 from tradelake.execution.layout import (
     CASH_UNIT,
     CASH_UNITS,
+    MOST_CASH,
     NONE,
     OrderType,
     Reason,
@@ -38,8 +39,6 @@ from tradelake.market.arrays import FloatArray
 
 WHOLE_MARKET = 4 * 10**18
 """Room where there is no participation cap."""
-MOST_CASH = 9e10
-"""Quote units: what 62 bits of cash units hold."""
 TRIP = np.dtype(
     [
         ("held", np.int64),  # units, signed
