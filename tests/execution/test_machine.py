@@ -282,6 +282,16 @@ def test_an_exit_with_nothing_to_close_does_nothing_when_its_entry_does_not_fill
     assert statuses(made) == [Status.WORKING] * 3
 
 
+@pytest.mark.parametrize("wraps", [256, -256, 2**32, -(2**40)])
+@pytest.mark.parametrize("code", ["side", "kind", "tif", "sizing"])
+def test_a_code_too_wide_for_a_row_is_no_code(code: str, wraps: int) -> None:
+    made = machine((100.0,) * 4)
+    order = {"side": 1, "kind": 1, "tif": 0, "sizing": 0, "limit": 90.0}
+    place(made, **(order | {code: int(order[code]) + wraps}))
+    play(made)
+    assert statuses(made) == [Status.REJECTED]
+
+
 def test_unknown_symbol_is_rejected() -> None:
     made = machine((100.0,) * 4)
     made.place("DOGE/USD", 1, 1.0, now_ns=0)

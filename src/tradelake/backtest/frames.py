@@ -75,8 +75,8 @@ def orders(result: Backtest) -> pd.DataFrame:
             "submitted": _times(rows["submitted_ns"]),
             "arrives": _times(rows["arrives_ns"]),
             "ended": _times(rows["ended_ns"]),
-            "parent": rows["parent"],
-            "replaces": rows["replaces"],
+            "parent": rows["parent"].astype(np.int64),
+            "replaces": rows["replaces"].astype(np.int64),
         },
         index=pd.RangeIndex(len(rows), name="order"),
     )

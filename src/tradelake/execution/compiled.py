@@ -13,6 +13,9 @@ from numba.core.caching import IndexDataCacheFile
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+_NARROW = (types.int8, types.int32)
+"""What rows of orders hold of numbers that functions take as integers."""
+
 
 def compiled(function: Function) -> Function:
     """Compile on first call, keep the machine code on disk beside the source, and release the GIL.
@@ -33,8 +36,8 @@ def lean(function: Function) -> Function:
 
     As :func:`compiled`, but who holds an array is not counted: counting is atomic additions at
     every call for every array. The caller holds them until the call returns. Nor is the function
-    compiled once more for each literal it is called with: flags go six calls down, and every one
-    would double the code.
+    compiled once more for each literal or narrow integer it is called with: flags go six calls
+    down, and every one would double the code.
     """
     return _lean(function, inline=False)
 
@@ -53,11 +56,17 @@ def _lean(function: Function, *, inline: bool) -> Function:
     template = dispatcher.get_call_template
 
     def of_types(args: Any, kws: Any) -> Any:  # noqa: ANN401 - numba's own
-        named = {name: types.unliteral(kind) for name, kind in kws.items()}
-        return template(tuple(types.unliteral(kind) for kind in args), named)
+        named = {name: _plain(kind) for name, kind in kws.items()}
+        return template(tuple(_plain(kind) for kind in args), named)
 
     dispatcher.get_call_template = of_types
     return cast("Function", _kept(dispatcher))
+
+
+def _plain(kind: Any) -> Any:  # noqa: ANN401 - numba's own
+    """Return the one type that numbers of a kind are compiled for."""
+    kind = types.unliteral(kind)
+    return types.int64 if kind in _NARROW else kind
 
 
 class _Index(IndexDataCacheFile):  # type: ignore[misc]

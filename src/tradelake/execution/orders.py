@@ -5,6 +5,8 @@ Compiled. What happens on arrival is in :mod:`tradelake.execution.arrivals`.
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from tradelake.execution.account import price_of
@@ -13,6 +15,15 @@ from tradelake.execution.draws import CANCEL, ENTRY, latency
 from tradelake.execution.layout import CASH_UNITS, NONE, OrderType, Reason, Side, Sizing, Status
 from tradelake.execution.state import State
 from tradelake.execution.terms import Terms
+
+MOST_ID: Final = 2**31 - 1
+"""Of what a row of an order names: an order, a symbol."""
+
+
+@lean
+def _code(number: int) -> int:
+    """Return a code as the row of an order holds it: what fits no byte stays no code (O2)."""
+    return min(max(number, -128), 127)
 
 
 @inlined
@@ -35,7 +46,8 @@ def _write(
     counters = state.counters[0]
     order = counters.orders
     row = state.orders[order]
-    row.symbol, row.side, row.type, row.tif, row.sizing = symbol, side, kind, tif, sizing
+    row.symbol, row.side, row.type = min(max(symbol, NONE), MOST_ID), _code(side), _code(kind)
+    row.tif, row.sizing = _code(tif), _code(sizing)
     row.status, row.reason, row.parent, row.group = Status.SENT, 0, parent, parent
     row.replaces, row.quantity, row.filled, row.value, row.promised = NONE, 0, 0, 0, 0
     row.fills, row.triggered, row.submitted_ns, row.arrives_ns = 0, 0, now_ns, arrives_ns

@@ -18,8 +18,6 @@ from tradelake.market.arrays import IntArray
 
 Rows: TypeAlias = npt.NDArray[Any]
 """A structured array: one record a row."""
-Ids: TypeAlias = npt.NDArray[np.int32]
-"""Rows of orders."""
 Record: TypeAlias = Any
 """One row of a structured array: fields are attributes in compiled code."""
 
@@ -101,8 +99,8 @@ class State(NamedTuple):
     orders: Rows
     fills: Rows
     counters: Rows
-    live: Ids
-    sent: Ids
+    live: Rows
+    sent: Rows
     notional: IntArray
     instruments: Rows
 
