@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tradelake.execution.account import equity_at, equity_now
-from tradelake.execution.arrivals import has_limit
+from tradelake.execution.checks import has_limit
 from tradelake.execution.compiled import lean
 from tradelake.execution.dated import catch_up, close_whole
 from tradelake.execution.filling import fill

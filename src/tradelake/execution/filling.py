@@ -19,7 +19,7 @@ from tradelake.execution.account import (
     units_of,
     value_of,
 )
-from tradelake.execution.arrivals import MOST_UNITS, has_limit
+from tradelake.execution.checks import MOST_UNITS, has_limit
 from tradelake.execution.compiled import lean
 from tradelake.execution.draws import PARTIAL, uniform
 from tradelake.execution.layout import CASH_UNITS, Reason, Side, Sizing, Status

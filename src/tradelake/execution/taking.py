@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 
 from tradelake.execution.account import equity_at, units_of
-from tradelake.execution.arrivals import has_limit
 from tradelake.execution.book import half_of, is_crossed, key_of, room_at
+from tradelake.execution.checks import has_limit
 from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.filling import fill
 from tradelake.execution.layout import NONE, Reason, Side, Sizing, Status, TimeInForce

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from tradelake.execution.account import equity_now, units_of
-from tradelake.execution.arrivals import has_limit
 from tradelake.execution.book import (
     add_traded,
     best,
@@ -15,6 +14,7 @@ from tradelake.execution.book import (
     reset,
     set_level,
 )
+from tradelake.execution.checks import has_limit
 from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.dated import catch_up
 from tradelake.execution.edges import TRADE, draw_edges, idle_until, trigger_price, wants_more
