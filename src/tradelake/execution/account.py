@@ -189,14 +189,32 @@ def book_one(
     ts_ns: int,
     rate: float,
 ) -> int:
-    """Book a fill that stays on one side of flat."""
+    """Book a fill that stays on one side of flat, with the fee of a rate (M3)."""
+    unit = state.positions[state.orders[order].symbol].unit
+    in_base = side > 0 and not terms.fee_in_quote
+    of = quantity if in_base else value_of(quantity, unit, price)
+    fee = int(np.rint(of * rate))
+    return book_paid(state, order, side, quantity, price, maker, ts_ns, fee, in_base)
+
+
+@lean
+def book_paid(
+    state: State,
+    order: int,
+    side: int,
+    quantity: int,
+    price: float,
+    maker: bool,
+    ts_ns: int,
+    fee: int,
+    in_base: bool,
+) -> int:
+    """Book a fill that stays on one side of flat, with a fee in units or in cash units."""
     row, account, counters = state.orders[order], state.account[0], state.counters[0]
     position = state.positions[row.symbol]
     value = value_of(quantity, position.unit, price)
-    in_base = side > 0 and not terms.fee_in_quote
-    fee = int(np.rint(quantity * rate)) if in_base else int(np.rint(value * rate))
     fee_value = value_of(fee, position.unit, price) if in_base else fee
-    moved = quantity - fee if in_base else quantity
+    moved = quantity - side * fee if in_base else quantity
     paid = value if in_base else value + side * fee
     realised = _move(state, row.symbol, side, moved, paid)
     if np.isnan(position.price):

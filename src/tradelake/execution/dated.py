@@ -54,7 +54,7 @@ def _put_in_force(state: State, terms: Terms, number: int, at: int) -> None:
     )
     symbol.tick, symbol.trading, symbol.renamed_to = row.tick, row.trading, row.renamed_to
     if row.renamed_to != NONE:
-        _rename(state, number, row.renamed_to)
+        rename(state, number, row.renamed_to)
     elif row.trading == Trading.DELISTED and before != Trading.DELISTED:
         _cancel_all(state, terms, number, Reason.DELISTED.value, at)
         _close_delisted(state, terms, number, at)
@@ -72,7 +72,7 @@ def _cancel_all(state: State, terms: Terms, number: int, reason: int, at: int) -
 
 
 @lean
-def _rename(state: State, number: int, to: int) -> None:
+def rename(state: State, number: int, to: int) -> None:
     """Carry position and working orders over to the new name (I2)."""
     old, new = state.positions[number], state.positions[to]
     new.quantity += old.quantity

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tradelake.errors import InvalidData
+from tradelake.execution.inputs import BARS, Inputs, check_instruments
 from tradelake.execution.layout import NONE, OrderType, Sizing, Status, TimeInForce
 from tradelake.execution.state import BAR, Rows, State, busy_orders, grown, new_state, plain
 from tradelake.execution.terms import Terms
 from tradelake.market.arrays import FloatArray
 
 NAN = float("nan")
-_NO_EQUITY = np.empty(0)
-_FIRST_LOOK = 64
 
 
 class Machine:
@@ -31,11 +30,18 @@ class Machine:
     cash : int
         At the start, cash units.
 
+    Raises
+    ------
+    InvalidData
+        As :func:`tradelake.execution.inputs.check_instruments`.
+
     Notes
     -----
     Nothing here decides or waits: time is what :meth:`advance` is given, orders are sent at the
-    instant they say. Reading rows costs no compiled call. ``state_at``, ``terms_at`` and
-    ``loaded_at`` are what compiled functions are given of it (:mod:`tradelake.execution.handles`).
+    instant they say. Inputs are counted from 0: from the first of :meth:`load`, or from the first
+    ever where they come by :meth:`append`. Reading rows costs no compiled call. ``state_at``,
+    ``terms_at`` and ``loaded_at`` are what compiled functions are given of it
+    (:mod:`tradelake.execution.handles`).
     """
 
     def __init__(self, symbols: Sequence[str], instruments: Rows, terms: Terms, cash: int) -> None:
@@ -45,9 +51,10 @@ class Machine:
         self._calls = calls
         self.symbols: Mapping[str, int] = {name: number for number, name in enumerate(symbols)}
         self.terms = plain(terms)
-        self._state = new_state(instruments, int(cash))
-        self.bars: Rows = np.empty(0, BAR)
-        self.equity: FloatArray = _NO_EQUITY
+        self._state = new_state(check_instruments(symbols, instruments), int(cash))
+        self._inputs = Inputs(BARS, np.empty(0, BAR), len(symbols), marked=True)
+        self.bars: Rows = self._inputs.rows
+        self.equity: FloatArray = self._inputs.equity
         self._headers = (
             Header(views.STATE, self._state),
             Header(views.TERMS, self.terms),
@@ -68,16 +75,69 @@ class Machine:
     def load(self, bars: Rows, *, marked: bool = True) -> None:
         """Take the bars that :meth:`advance` and :meth:`next_change` count.
 
+        Bars that were there before are replaced, and counting begins at 0 again; account and
+        orders stay as they are.
+
         Parameters
         ----------
         bars : Rows
             As :func:`tradelake.execution.clock.merged` makes them.
         marked : bool
             Whether ``equity`` gets the equity at the close of each bar, quote units.
+
+        Raises
+        ------
+        InvalidData
+            Names the row. Rule ``symbol`` or ``link``: it names a symbol, or an earlier row, that
+            is not there. Rule ``order``: the first is earlier than what was matched.
+            Rule ``layout``: they are no bars.
         """
-        self.bars = bars
-        self.equity = np.full(len(bars), np.nan) if marked else _NO_EQUITY
-        self._headers[2].hold(self)
+        self._inputs = Inputs(
+            BARS,
+            bars,
+            len(self.symbols),
+            marked=marked,
+            not_before=self._inputs.matched_ns,
+        )
+        self._hold_inputs()
+
+    def append(self, bars: Rows) -> None:
+        """Take bars that follow those there are, as they become known.
+
+        Parameters
+        ----------
+        bars : Rows
+            Of any symbols, by close; which bar of its symbol each one is (``row``, ``previous``)
+            is found here.
+
+        Raises
+        ------
+        InvalidData
+            Names the row; none is taken. Rule ``symbol``: there is no such symbol. Rule ``order``:
+            it is earlier than one before it, or than what :meth:`finish` was told.
+            Rule ``layout``: they are no bars.
+        """
+        self._inputs.append(bars)
+        self._hold_inputs()
+
+    def forget(self, until: int) -> None:
+        """Let go of inputs before ``until``; the others keep their numbers.
+
+        Memory is given back once half of what is held can go, so that this may be called after
+        every input. What windows of impact look back at is kept. Orders and fills stay.
+
+        Raises
+        ------
+        InvalidData
+            Rule ``range``: some of them were not matched by :meth:`advance`.
+        """
+        if self._inputs.forget(until, self.terms.impact_window) is not None:
+            self._hold_inputs()
+
+    @property
+    def forgotten(self) -> int:
+        """How many inputs were let go: input ``i`` is row ``i - forgotten`` of what is held."""
+        return self._inputs.forgotten
 
     @property
     def orders(self) -> Rows:
@@ -230,8 +290,9 @@ class Machine:
         InvalidData
             Rule ``range``: there are no such bars.
         """
-        check_range(first, last, len(self.bars))
-        return self._calls.next_change(self.state_at, self.loaded_at, first, last)
+        gone = self._held(first, last)
+        found = self._calls.next_change(self.state_at, self.loaded_at, first - gone, last - gone)
+        return found + gone
 
     def advance(self, first: int, last: int, *, stops: bool = True) -> int:
         """Match bars from ``first`` on and return the next one that was not.
@@ -244,13 +305,14 @@ class Machine:
         InvalidData
             Rule ``range``: there are no such bars.
         """
-        check_range(first, last, len(self.bars))
+        gone = self._held(first, last)
+        first, last = first - gone, last - gone
         while True:
             reached = self._calls.advance(
                 self.state_at, self.terms_at, self.loaded_at, first, last, stops
             )
             if reached >= 0:
-                return reached
+                return self._matched(reached + gone)
             first = -1 - reached
             self._grow()
 
@@ -259,6 +321,7 @@ class Machine:
         while not self._calls.has_room(self.state_at):
             self._grow()
         self._calls.catch_up(self.state_at, self.terms_at, until_ns)
+        self._inputs.pass_time(until_ns)
 
     def last_order(self) -> str:
         """Return ``order 7``, the newest one, or ``no order``: for messages."""
@@ -277,14 +340,26 @@ class Machine:
         busy = busy_orders(self.state)
         self.state = grown(self.state, 2 * busy + 8, 4 * busy + 8)
 
+    def _hold_inputs(self) -> None:
+        """Let compiled code see the inputs, which are others or elsewhere now."""
+        self.bars, self.equity = self._inputs.rows, self._inputs.equity
+        self._headers[2].hold(self)
 
-def check_range(first: int, last: int, size: int) -> None:
-    """Refuse inputs that were not loaded: compiled code would read beyond them.
+    def _held(self, first: int, last: int) -> int:
+        """Return how many inputs were let go; refuse those that are not there.
 
-    Raises
-    ------
-    InvalidData
-        Rule ``range``.
-    """
-    if first < 0 or last > size:
-        raise InvalidData("range", f"expected inputs in 0 to {size}; found {first} to {last}")
+        Compiled code would read beyond them.
+        """
+        inputs = self._inputs
+        end = inputs.forgotten + len(inputs.rows)
+        if first < inputs.forgotten or last > end:
+            raise InvalidData(
+                "range",
+                f"expected inputs in {inputs.forgotten} to {end}; found {first} to {last}",
+            )
+        return inputs.forgotten
+
+    def _matched(self, reached: int) -> int:
+        inputs = self._inputs
+        inputs.reached = max(inputs.reached, reached)
+        return reached

@@ -7,20 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 
 from tradelake.execution.book import LEVELS
-from tradelake.execution.machine import Machine, check_range
+from tradelake.execution.inputs import TICKS, Inputs, moved
+from tradelake.execution.layout import NONE
+from tradelake.execution.machine import Machine
 from tradelake.execution.markets import Market, new_market, roomier
 from tradelake.execution.state import Rows, busy_orders, grown
 from tradelake.execution.terms import Terms
 from tradelake.market.tape import TICK
-
-_NO_EQUITY = np.empty(0)
 
 
 class TickMachine(Machine):
     """One account at one simulated venue that shows quotes, trades and books: rungs 3 and 4.
 
     Orders are placed, cancelled and replaced as at a :class:`Machine`; :meth:`load`,
-    :meth:`advance` and :meth:`finish` are about ticks.
+    :meth:`append`, :meth:`advance`, :meth:`forget` and :meth:`finish` are about ticks.
 
     Parameters
     ----------
@@ -43,7 +43,9 @@ class TickMachine(Machine):
 
         super().__init__(symbols, instruments, terms._replace(half_spread=0.0), cash)
         self._tick_calls, self._levels = tick_calls, levels
-        self._market = new_market(len(symbols), np.empty(0, TICK), 1)
+        self._inputs = Inputs(TICKS, np.empty(0, TICK), len(symbols), marked=False)
+        market = new_market(len(symbols), self._inputs.rows, levels)
+        self._market = roomier(market, len(self.state.orders))
         self._market_header = Header(views.MARKETS, self._market)
         self.market_at = self._market_header.address
 
@@ -60,18 +62,62 @@ class TickMachine(Machine):
     def load(self, ticks: Rows, *, marked: bool = False) -> None:
         """Take the tape whose rows :meth:`advance` counts; nothing is displayed any more.
 
+        One that was there before is replaced, and counting begins at 0 again; account and orders
+        stay, and limits that rested find a place anew.
+
         Parameters
         ----------
         ticks : Rows
             As :func:`tradelake.market.tape.merged_ticks` makes them.
         marked : bool
             Whether ``equity`` gets the equity after each of them, quote units.
+
+        Raises
+        ------
+        InvalidData
+            As :meth:`Machine.load`.
         """
-        market = new_market(len(self.symbols), ticks, self._levels)
+        self._inputs = Inputs(
+            TICKS,
+            ticks,
+            len(self.symbols),
+            marked=marked,
+            not_before=self._inputs.matched_ns,
+        )
+        rows = self._inputs.rows
+        market = new_market(len(self.symbols), rows, self._levels)
         self.market = roomier(market, len(self.state.orders))
-        self.equity = np.full(len(ticks), np.nan) if marked else _NO_EQUITY
-        self._headers[2].hold(self)
+        self._hold_inputs()
+        self.state.counters["event"] = NONE
         self.state.counters["stale"] = 1
+
+    def append(self, ticks: Rows) -> None:
+        """Take ticks that follow those there are, as they happen.
+
+        Parameters
+        ----------
+        ticks : Rows
+            Of any symbols, by time; the trade before each one (``before``) is found here.
+
+        Raises
+        ------
+        InvalidData
+            As :meth:`Machine.append`; none is taken.
+        """
+        self._inputs.append(ticks)
+        self._hold_inputs()
+
+    def forget(self, until: int) -> None:
+        """Let go of ticks before ``until``, as :meth:`Machine.forget`."""
+        gone = self._inputs.forgotten
+        kept = self._inputs.forget(until, self.terms.impact_window)
+        if kept is None:
+            return
+        trades = self.market.rows["last_trade"]
+        trades[:] = moved(trades, kept)
+        event = self.state.counters["event"]
+        event[:] = np.maximum(event - (self._inputs.forgotten - gone), NONE)
+        self._hold_inputs()
 
     def prepare(self) -> None:
         """Compile what this calls, or load it from disk; once a process."""
@@ -89,7 +135,8 @@ class TickMachine(Machine):
         InvalidData
             Rule ``range``: there are no such ticks.
         """
-        check_range(first, last, len(self.market.tape))
+        gone = self._held(first, last)
+        first, last, fills = first - gone, last - gone, self._fills_so_far
         while True:
             reached = self._tick_calls.advance_ticks(
                 self.state_at,
@@ -101,7 +148,8 @@ class TickMachine(Machine):
                 stops,
             )
             if reached >= 0:
-                return int(reached)
+                self._number(fills)
+                return self._matched(int(reached) + gone)
             first = -1 - reached
             self._grow()
 
@@ -109,7 +157,10 @@ class TickMachine(Machine):
         """Handle what arrives, and what changes by date, up to an instant after the last tick."""
         while not self._tick_calls.has_tick_room(self.state_at, self.terms_at, self.market_at):
             self._grow()
+        fills = self._fills_so_far
         self._tick_calls.arrivals(self.state_at, self.terms_at, self.market_at, until_ns)
+        self._number(fills)
+        self._inputs.pass_time(until_ns)
 
     def crossed(self, symbol: str) -> int:
         """Return how many updates left a symbol's book crossed."""
@@ -124,3 +175,19 @@ class TickMachine(Machine):
 
     def _grow(self) -> None:
         self.make_room()
+
+    def _hold_inputs(self) -> None:
+        self.equity = self._inputs.equity
+        self.market = self.market._replace(tape=self._inputs.rows)
+        self._headers[2].hold(self)
+
+    @property
+    def _fills_so_far(self) -> int:
+        return int(self.state.counters["fills"][0])
+
+    def _number(self, first: int) -> None:
+        """Count the input of each fill from ``first`` on among all, not among those held."""
+        if not self._inputs.forgotten:
+            return
+        events = self.fills["event"][first:]
+        events[events != NONE] += self._inputs.forgotten

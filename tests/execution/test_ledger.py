@@ -1,0 +1,344 @@
+"""The ledger: the fills of any backtest make its account; nonsense changes nothing."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.execution.scenarios import (
+    START_NS,
+    Scenario,
+    bar_scenarios,
+    feed,
+    instrument,
+    instruments,
+    terms,
+    tick_scenarios,
+)
+from tests.execution.test_ticks_twin import CompiledTicks
+from tests.execution.test_twin_agrees import Compiled
+from tradelake.decoding import json_decoder
+from tradelake.errors import InvalidData
+from tradelake.execution.layout import NONE, Side
+from tradelake.execution.ledger import Ledger
+from tradelake.execution.ledger_fills import VenueFill
+from tradelake.execution.ledger_state import LedgerState
+
+BTC, ETH = "BTC/USD", "ETH/USD"
+ALPACA_TIERS = np.array([[0.0, 0.0, 0.0015, 0.0025]])
+ACCOUNT = ("cash", "fees_cash", "fees_value", "turnover", "fills")
+POSITION = ("quantity", "cost", "realised", "fees_base", "turnover")
+
+
+def ledger(cash: float = 100_000.0, **changes: Any) -> Ledger:
+    rows = instruments(instrument(0), instrument(1, unit=1e-9))
+    rules = terms(**{"tiers": ALPACA_TIERS, **changes})
+    return Ledger([BTC, ETH], rows, rules, round(cash * 1e8))
+
+
+def bought(quantity: str = "2", price: float = 40_000.0, **changes: Any) -> VenueFill:
+    told: dict[str, Any] = {"id": "a", "symbol": BTC, "side": 1, "ts_ns": START_NS}
+    return VenueFill(**{**told, "quantity": Decimal(quantity), "price": price, **changes})
+
+
+def reports(machine: Any, *, fees: bool) -> list[VenueFill]:
+    """Return the fills of a run as a venue would report them."""
+    names = list(machine.symbols)
+    units = [Decimal(repr(float(unit))) for unit in machine.state.positions["unit"]]
+    told = []
+    for number, row in enumerate(machine.fills):
+        symbol = int(row["symbol"])
+        base, _, quote = names[symbol].partition("/")
+        unit = units[symbol] if row["fee_in_base"] else Decimal("1e-8")
+        fee: dict[str, Any] = {
+            "fee": int(row["fee"]) * unit,
+            "fee_asset": base if row["fee_in_base"] else quote,
+        }
+        told.append(
+            VenueFill(
+                id=f"fill {number}",
+                symbol=names[symbol],
+                side=int(row["side"]),
+                quantity=int(row["quantity"]) * units[symbol],
+                price=float(row["price"]),
+                ts_ns=int(row["ts_ns"]),
+                maker=bool(row["maker"]),
+                **(fee if fees else {}),
+            )
+        )
+    return told
+
+
+def renames(scenario: Scenario) -> list[tuple[int, str, str]]:
+    """Return the renames of a scenario: instant, old and new name."""
+    names = scenario.symbols
+    rows = scenario.instruments
+    return [
+        (int(row["from_ns"]), names[row["symbol"]], names[row["renamed_to"]])
+        for row in np.sort(rows, order="from_ns")
+        if row["renamed_to"] != NONE
+    ]
+
+
+def agree(scenario: Scenario, kind: Any, *, fees: bool) -> None:
+    """Book a run's fills and compare account and positions with the run's."""
+    core = kind(scenario)
+    feed(core, scenario)
+    machine = core.machine
+    made = Ledger(scenario.symbols, scenario.instruments, scenario.terms, scenario.cash_units)
+    renamed = [
+        (at, old, new)
+        for at, old, new in renames(scenario)
+        if at < machine.state.counters["dated_ns"][0]
+    ]
+    for fill in reports(machine, fees=fees):
+        while renamed and renamed[0][0] <= fill.ts_ns:
+            made.rename(*renamed.pop(0)[1:])
+        assert made.book(fill)
+        assert not made.book(fill)
+    for _, old, new in renamed:
+        made.rename(old, new)
+    for name in ACCOUNT:
+        assert made._state.account[name][0] == machine.state.account[name][0], name
+    for name in POSITION:
+        ours, theirs = made._state.positions[name], machine.state.positions[name]
+        np.testing.assert_array_equal(ours, theirs, name)
+
+
+@settings(deadline=None, max_examples=100)
+@given(bar_scenarios, st.booleans())
+def test_fills_of_any_run_on_bars_make_its_account(scenario: Scenario, fees: bool) -> None:
+    agree(scenario, Compiled, fees=fees)
+
+
+@settings(deadline=None, max_examples=60)
+@given(tick_scenarios, st.booleans())
+def test_fills_of_any_run_on_ticks_make_its_account(scenario: Scenario, fees: bool) -> None:
+    agree(scenario, CompiledTicks, fees=fees)
+
+
+def test_fee_of_the_venue_wins_over_the_rule() -> None:
+    # 2 BTC at 40,000 as taker: 0.005 BTC by the tiers (Alpaca's fee page).
+    by_rule, by_venue = ledger(), ledger()
+    by_rule.book(bought())
+    by_venue.book(bought(fee=Decimal("12.5"), fee_asset="USD"))
+    assert by_rule.fees() == {"BTC": Decimal("0.005")}
+    assert by_venue.fees() == {"USD": Decimal("12.5")}
+    assert by_rule.cash - by_venue.cash == Decimal("12.5")
+    assert by_rule.holdings()[BTC].quantity == Decimal("1.995")
+    assert by_venue.holdings()[BTC].average_price == 40_006.25
+
+
+def test_figures_are_those_reckoned_by_hand() -> None:
+    made = ledger(fee_in_quote=True)
+    made.book(bought("2", 40_000.0, fee=Decimal(0), fee_asset="USD"))
+    made.book(bought("1", 43_000.0, id="b", fee=Decimal(0), fee_asset="USD"))
+    made.book(bought("1", 44_000.0, id="c", side=-1, fee=Decimal(11), fee_asset="USD"))
+    held = made.holdings()[BTC]
+    assert held[:4] == (Decimal(2), 41_000.0, Decimal(82_000), Decimal(2_989))
+    assert held.turnover == made.turnover == 167_000.0
+    assert made.holdings()[ETH].quantity == 0
+    assert made.cash == Decimal(100_000 - 80_000 - 43_000 + 44_000 - 11)
+    assert made.unrealised({BTC: 45_000.0}) == {BTC: Decimal(8_000), ETH: Decimal(0)}
+    assert made.exposure({BTC: 45_000.0}) == (Decimal(90_000), Decimal(90_000))
+    assert made.equity({BTC: 45_000.0}) == made.cash + 90_000
+
+
+def test_short_positions_count_as_gross_and_against_net_exposure() -> None:
+    made = ledger(allow_short=True, tiers=np.array([[0.0, 0.0, 0.0, 0.0]]))
+    made.book(bought("1", 40_000.0))
+    made.book(bought("10", 2_000.0, id="b", symbol=ETH, side=-1))
+    assert made.exposure({BTC: 41_000.0, ETH: 2_100.0}) == (Decimal(62_000), Decimal(20_000))
+    assert made.unrealised({BTC: 41_000.0, ETH: 2_100.0})[ETH] == Decimal(-1_000)
+
+
+@pytest.mark.parametrize(("side", "asset"), [(1, "BTC"), (1, "USD"), (-1, "BTC"), (-1, "USD")])
+def test_a_fill_across_flat_is_booked_as_two_that_share_the_fee(side: int, asset: str) -> None:
+    made = ledger(allow_short=True)
+    nothing = {"fee": Decimal(0), "fee_asset": "USD"}
+    made.book(bought("1", 100.0, side=-side, **nothing))
+    made.book(bought("3", 110.0, id="b", side=side, fee=Decimal("0.03"), fee_asset=asset))
+    held, in_base = made.holdings()[BTC], asset == "BTC"
+    assert made.fills == 3
+    assert made.fees() == {asset: Decimal("0.03")}
+    assert held.quantity == 2 * side - (Decimal("0.03") if in_base else 0)
+    assert made.cash + held.cost == 100_000 + held.realised
+    if not in_base:
+        assert held.realised == -10 * side - Decimal("0.01")
+
+
+@st.composite
+def fills(draw: st.DrawFn) -> VenueFill:
+    symbol = draw(st.sampled_from([BTC, ETH]))
+    unit = Decimal("1e-8") if symbol == BTC else Decimal("1e-9")
+    quantity = draw(st.integers(1, 10**12)) * unit
+    price = draw(st.floats(1e-3, 1e5))
+    asset = draw(st.sampled_from(["", symbol[:3], "USD"]))
+    share = draw(st.fractions(Fraction(-1, 100), Fraction(1, 2)))
+    of = quantity if asset != "USD" else quantity * Decimal(price)
+    fee = of * share.numerator / share.denominator if asset else None
+    return VenueFill(
+        id=draw(st.text(min_size=1, max_size=3)),
+        symbol=symbol,
+        side=draw(st.sampled_from([1, -1])),
+        quantity=quantity,
+        price=price,
+        ts_ns=START_NS + draw(st.integers(0, 40)) * 86_400 * 10**9,
+        maker=draw(st.booleans()),
+        fee=None if fee is None else fee.quantize(Decimal("1e-10")),
+        fee_asset=asset,
+    )
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(fills(), max_size=25), st.booleans(), st.integers(0, 25))
+def test_value_is_conserved_and_state_survives_in_any_stream_of_fills(
+    stream: list[VenueFill], allow_short: bool, saved_at: int
+) -> None:
+    made = ledger(allow_short=allow_short)
+    for place, fill in enumerate(stream):
+        if place == saved_at:
+            text = msgspec.json.encode(made.saved())
+            made = ledger(cash=0.0, allow_short=allow_short)
+            made.restore(json_decoder(LedgerState).decode(text))
+            assert msgspec.json.encode(made.saved()) == text
+        before = made.saved()
+        if not _booked(made, fill):
+            assert made.saved() == before
+            continue
+        held, saved = made.holdings(), before.positions[fill.symbol]
+        unit = Decimal(repr(saved.unit))
+        fee = made.fees().get(fill.symbol[:3], Decimal(0)) - saved.fees_base * unit
+        moved = held[fill.symbol].quantity - saved.quantity * unit
+        assert moved == fill.side * fill.quantity - fee
+        realised = sum(one.realised for one in held.values())
+        assert made.cash + sum(one.cost for one in held.values()) == 100_000 + realised
+
+
+def _booked(made: Ledger, fill: VenueFill) -> bool:
+    try:
+        return made.book(fill)
+    except InvalidData:
+        return False
+
+
+def test_a_fill_that_is_reported_twice_is_booked_once() -> None:
+    made = ledger()
+    assert made.book(bought("1.0"))
+    assert not made.book(bought("1.00"))
+    with pytest.raises(InvalidData, match="changed: fill 'a': expected what was reported before"):
+        made.book(bought("1.1"))
+    assert made.holdings()[BTC].quantity == Decimal("0.9975")
+
+
+NONSENSE: list[tuple[str, dict[str, Any]]] = [
+    ("id", {"id": ""}),
+    ("id", {"id": 7}),
+    ("symbol", {"symbol": "DOGE/USD"}),
+    ("symbol", {"symbol": ["BTC/USD"]}),
+    ("side", {"side": 0}),
+    ("side", {"side": True}),
+    ("quantity", {"quantity": Decimal(0)}),
+    ("quantity", {"quantity": Decimal(-1)}),
+    ("quantity", {"quantity": Decimal("NaN")}),
+    ("quantity", {"quantity": Decimal("Infinity")}),
+    ("quantity", {"quantity": Decimal("1e-9")}),
+    ("quantity", {"quantity": Decimal("1e-999999999")}),
+    ("quantity", {"quantity": Decimal("1e999999999")}),
+    ("quantity", {"quantity": Decimal("1e15")}),
+    ("quantity", {"quantity": 1.5}),
+    ("price", {"price": 0.0}),
+    ("price", {"price": float("nan")}),
+    ("price", {"price": float("inf")}),
+    ("price", {"price": "40000"}),
+    ("time", {"ts_ns": -1}),
+    ("time", {"ts_ns": 2**63}),
+    ("time", {"ts_ns": 1.5}),
+    ("maker", {"maker": 1}),
+    ("fee", {"fee_asset": "USD"}),
+    ("fee", {"fee": Decimal("NaN"), "fee_asset": "USD"}),
+    ("fee", {"fee": 1.0, "fee_asset": "USD"}),
+    ("fee", {"fee": Decimal(3), "fee_asset": "BTC"}),
+    ("fee", {"fee": Decimal(80_001), "fee_asset": "USD"}),
+    ("fee_asset", {"fee": Decimal(1), "fee_asset": "BNB"}),
+    ("fee_asset", {"fee": Decimal(1), "fee_asset": ""}),
+    ("oversold", {"side": Side.SELL}),
+    ("oversold", {"side": -1, "quantity": Decimal(1), "fee": Decimal("1e-8"), "fee_asset": "BTC"}),
+]
+
+
+@pytest.mark.parametrize(("rule", "changes"), NONSENSE)
+def test_a_fill_that_makes_no_sense_is_refused_and_changes_nothing(
+    rule: str, changes: dict[str, Any]
+) -> None:
+    made = ledger()
+    made.book(bought("1", id="first", fee=Decimal(0), fee_asset="USD"))
+    before = made.saved()
+    with pytest.raises(InvalidData, match=rf"^{rule}: fill "):
+        made.book(msgspec.structs.replace(bought(), **changes))
+    assert made.saved() == before
+    assert made.book(bought())
+
+
+def test_an_account_that_would_not_fit_is_refused() -> None:
+    made = ledger(allow_short=True)
+    assert made.book(bought("1e10", 3.9))
+    with pytest.raises(InvalidData, match=r"^overflow: fill 'b'"):
+        made.book(bought("1e10", 3.9, id="b"))
+    assert made.holdings()[BTC].quantity == Decimal(9975000000)
+
+
+def test_positions_are_carried_over_when_a_symbol_is_renamed() -> None:
+    rows = instruments(instrument(0), instrument(1), instrument(2, unit=1e-9))
+    made = Ledger([BTC, "XBT/USD", ETH], rows, terms(), 10**14)
+    made.book(bought("2"))
+    made.rename(BTC, "XBT/USD")
+    assert made.holdings()["XBT/USD"][:3] == (Decimal(2), 40_000.0, Decimal(80_000))
+    assert made.holdings()[BTC].quantity == 0
+    with pytest.raises(InvalidData, match="unit"):
+        made.rename(BTC, ETH)
+    with pytest.raises(InvalidData, match="symbol"):
+        made.rename(BTC, "DOGE/USD")
+
+
+@pytest.mark.parametrize("prices", [{}, {BTC: 0.0}, {BTC: float("nan")}])
+def test_figures_are_refused_when_what_is_held_has_no_price(prices: dict[str, float]) -> None:
+    made = ledger()
+    assert made.equity({}) == 100_000
+    made.book(bought())
+    with pytest.raises(InvalidData, match="price: expected a price of BTC/USD"):
+        made.equity(prices)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cash": 2**70},
+        {"cash": "1"},
+        {"turnover": float("nan")},
+        {"notional": [0]},
+        {"day": -2},
+        {"positions": {"DOGE/USD": {"unit": 1e-8}}},
+        {"positions": {BTC: {"unit": 1e-9}}},
+    ],
+)
+def test_a_state_that_makes_no_sense_is_refused_and_changes_nothing(changes: Any) -> None:
+    made = ledger()
+    made.book(bought())
+    before = made.saved()
+    with pytest.raises(InvalidData, match=r"^state: "):
+        made.restore(msgspec.structs.replace(before, **changes))
+    assert made.saved() == before
+
+
+@pytest.mark.parametrize("names", [["BTC", "ETH/USD"], ["BTC/USD", "ETH/EUR"], ["/USD", "A/USD"]])
+def test_symbols_of_no_single_quote_currency_are_refused(names: list[str]) -> None:
+    with pytest.raises(InvalidData, match="symbols: expected BASE/QUOTE of one quote currency"):
+        Ledger(names, instruments(instrument(0), instrument(1)), terms(), 0)
