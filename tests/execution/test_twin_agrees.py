@@ -115,6 +115,10 @@ def test_an_order_that_ended_before_a_rename_keeps_its_symbol() -> None:
     agree(bar_scenario(2603, 8))
 
 
+def test_exits_keep_their_order_when_their_entry_is_replaced() -> None:
+    agree(bar_scenario(1873, 42))
+
+
 @settings(deadline=None, max_examples=150)
 @given(bar_scenarios)
 def test_compiled_core_agrees_with_its_twin_in_any_scenario(scenario: Scenario) -> None:

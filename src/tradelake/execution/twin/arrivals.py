@@ -88,15 +88,13 @@ def arrive_as_replacement(state: State, order: Order, old: Order, ts_ns: int) ->
 
 
 def hand_over(state: State, order: Order, old: Order) -> None:
-    """O4: exits follow to the new entry, behind it; an exit stays in its group."""
+    """O4: exits follow to the new entry, behind it as they stood; an exit stays in its group."""
     order.exits, old.exits = old.exits, []
-    for row in order.exits:
-        child = state.orders[row]
-        if child.ended:
-            continue
+    alive = [state.orders[row] for row in order.exits if not state.orders[row].ended]
+    for place, child in enumerate(sorted(alive, key=lambda one: one.turn)):
         child.parent = child.group = order.id
         if order.turn != old.turn:
-            child.turn = (order.turn[0], order.turn[1], child.id)
+            child.turn = (order.turn[0], order.turn[1], 1 + place)
     if order.is_exit:
         entry = state.orders[order.parent]
         entry.exits = [order.id if row == old.id else row for row in entry.exits]
