@@ -116,7 +116,7 @@ def bar_machine(table: Any, rules: BrokerRules, costs: Costs, rung: Rung, cash: 
     last_ns = int(table["close_ns"][-1]) + 1
     rows = rules.instruments(InstrumentHistory(), [SYMBOL], [float(table["open"][0])], last_ns)
     machine = Machine([SYMBOL], rows, terms(rules, costs, rung), round(cash * CASH_UNITS))
-    machine.load(table)
+    machine.load(table, checked=True)
     return machine
 
 
@@ -184,7 +184,7 @@ def tick_machine(tape: Tape, rules: BrokerRules, costs: Costs, rung: Rung) -> Ti
     price = next(float(price) for price in tape["price"] if price > 0.0)  # a reset has none
     rows = rules.instruments(InstrumentHistory(), [SYMBOL], [price], last_ns)
     machine = TickMachine([SYMBOL], rows, terms(rules, costs, rung), round(AMPLE * CASH_UNITS))
-    machine.load(tape)
+    machine.load(tape, checked=True)
     return machine
 
 

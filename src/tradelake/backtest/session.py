@@ -149,7 +149,7 @@ def prepare(columns: Sequence[BarArrays], setting: Setting) -> tuple[Machine, Cl
     )
     told = terms(setting.broker, setting.costs, setting.rung, setting.seed)
     machine = Machine(names, rows, told, round(setting.cash * CASH_UNITS))
-    machine.load(clock.bars)
+    machine.load(clock.bars, checked=True)
     return machine, clock
 
 

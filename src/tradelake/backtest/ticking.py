@@ -54,7 +54,7 @@ def run_ticks(
     rows = setting.broker.instruments(setting.history, symbols, prices, end_ns + 1)
     told = terms(setting.broker, setting.costs, setting.rung, setting.seed)
     machine = TickMachine(symbols, rows, told, round(setting.cash * CASH_UNITS))
-    machine.load(tape, marked=True)
+    machine.load(tape, marked=True, checked=True)
     style = _play(machine, tape, strategy, who.name, setting)
     machine.finish(end_ns)
     state = machine.state

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from tradelake.execution.compiled import lean
+from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.layout import CASH_UNITS
 from tradelake.execution.state import DAY_NS, DAYS, TIER_DAYS, State
 from tradelake.execution.terms import Terms
@@ -21,7 +21,7 @@ MOST_VALUE: Final = 9.2e18
 """Cash units, for the same reason."""
 
 
-@lean
+@inlined
 def value_of(quantity: int, unit: float, price: float) -> int:
     """Return what units are worth at a price, cash units (M2)."""
     return int(np.rint(quantity * unit * price * CASH_UNITS))
@@ -35,14 +35,14 @@ def units_of(amount: float, unit: float, increment: int) -> int:
     return quantity - quantity % increment if increment > 1 else quantity
 
 
-@lean
+@inlined
 def price_of(quantity: int, unit: float, price: float, rate: float) -> int:
     """Return what buying costs in cash when a fee of ``rate`` is paid on top."""
     value = value_of(quantity, unit, price)
     return value + int(np.rint(value * rate))
 
 
-@lean
+@inlined
 def _suffices(budget: int, quantity: int, unit: float, price: float, rate: float) -> bool:
     """Return whether a budget pays for units; what does not fit 63 bits is beyond any."""
     if quantity > MOST or quantity * unit * price * CASH_UNITS * (1.0 + rate) >= MOST_VALUE:
@@ -50,7 +50,7 @@ def _suffices(budget: int, quantity: int, unit: float, price: float, rate: float
     return bool(price_of(quantity, unit, price, rate) <= budget)
 
 
-@lean
+@inlined
 def affordable(budget: int, unit: float, price: float, increment: int, rate: float) -> int:
     """Return the largest multiple of the increment, up to the most, that the budget pays for."""
     if budget <= 0:
@@ -137,11 +137,12 @@ def taker_rate(state: State, terms: Terms, ts_ns: int) -> float:
     return float(state.counters[0].taker)
 
 
-@lean
+@inlined
 def rate_at(state: State, terms: Terms, ts_ns: int, maker: bool) -> float:
     """Return the fee's fraction of a fill at an instant."""
-    set_day(state, terms, ts_ns // DAY_NS)
     counters = state.counters[0]
+    if ts_ns // DAY_NS > counters.day:
+        set_day(state, terms, ts_ns // DAY_NS)
     return float(counters.maker if maker else counters.taker)
 
 
@@ -177,7 +178,7 @@ def book(
     return book_one(state, terms, order, side, quantity, price, maker, ts_ns, rate)
 
 
-@lean
+@inlined
 def book_one(
     state: State,
     terms: Terms,
@@ -197,7 +198,7 @@ def book_one(
     return book_paid(state, order, side, quantity, price, maker, ts_ns, fee, in_base)
 
 
-@lean
+@inlined
 def book_paid(
     state: State,
     order: int,
@@ -245,7 +246,7 @@ def book_paid(
     return moved
 
 
-@lean
+@inlined
 def _move(state: State, symbol: int, side: int, moved: int, paid: int) -> int:
     """Move a position by units for which cash was paid (got, of a sell); return what it realised.
 

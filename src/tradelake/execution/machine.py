@@ -72,7 +72,7 @@ class Machine:
         self._state = state
         self._headers[0].hold(state)
 
-    def load(self, bars: Rows, *, marked: bool = True) -> None:
+    def load(self, bars: Rows, *, marked: bool = True, checked: bool = False) -> None:
         """Take the bars that :meth:`advance` and :meth:`next_change` count.
 
         Bars that were there before are replaced, and counting begins at 0 again; account and
@@ -84,6 +84,9 @@ class Machine:
             As :func:`tradelake.execution.clock.merged` makes them.
         marked : bool
             Whether ``equity`` gets the equity at the close of each bar, quote units.
+        checked : bool
+            They are what the function named above made of as many symbols, and need no second
+            look: it costs what matching a calm market costs.
 
         Raises
         ------
@@ -98,6 +101,7 @@ class Machine:
             len(self.symbols),
             marked=marked,
             not_before=self._inputs.matched_ns,
+            checked=checked,
         )
         self._hold_inputs()
 

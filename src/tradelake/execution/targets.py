@@ -14,7 +14,7 @@ import numpy as np
 
 from tradelake.errors import ConfigError
 from tradelake.execution.account import affordable, book_one, equity_at, rate_at
-from tradelake.execution.compiled import lean
+from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.dated import close_whole
 from tradelake.execution.filling import fill
 from tradelake.execution.layout import (
@@ -89,7 +89,7 @@ def on_open(
         follow(state, terms, bar, open_ns, price, target)
 
 
-@lean
+@inlined
 def turn(
     state: State, terms: Terms, bar: int, open_ns: int, price: float, target: float, last: float
 ) -> None:
@@ -110,7 +110,7 @@ def turn(
         state.counters[0].orders = 0
 
 
-@lean
+@inlined
 def _leave(state: State, terms: Terms, bar: int, open_ns: int, price: float) -> None:
     """Sell what is held at a bar's open."""
     state.counters[0].event, held = bar, state.positions[0].quantity
@@ -119,7 +119,7 @@ def _leave(state: State, terms: Terms, bar: int, open_ns: int, price: float) -> 
     book_one(state, terms, 0, Side.SELL.value, held, price, False, open_ns, rate)
 
 
-@lean
+@inlined
 def _enter(state: State, terms: Terms, bar: int, open_ns: int, price: float, target: float) -> bool:
     """Buy out of cash at a bar's open; False where it does not suffice: nothing was done."""
     account, unit = state.account[0], state.positions[0].unit
@@ -135,7 +135,7 @@ def _enter(state: State, terms: Terms, bar: int, open_ns: int, price: float, tar
     return True
 
 
-@lean
+@inlined
 def take_up(trip: Record, fill: Record, unit: float) -> bool:
     """Add a fill to the trip in progress; return whether it closed it.
 
@@ -157,7 +157,7 @@ def take_up(trip: Record, fill: Record, unit: float) -> bool:
     return bool(trip.held == 0)
 
 
-@lean
+@inlined
 def write_trip(trip: Record, row: FloatArray, exit_bar: int) -> None:
     """Write a trip that is flat again.
 

@@ -59,7 +59,7 @@ class TickMachine(Machine):
         self._market = market
         self._market_header.hold(market)
 
-    def load(self, ticks: Rows, *, marked: bool = False) -> None:
+    def load(self, ticks: Rows, *, marked: bool = False, checked: bool = False) -> None:
         """Take the tape whose rows :meth:`advance` counts; nothing is displayed any more.
 
         One that was there before is replaced, and counting begins at 0 again; account and orders
@@ -71,6 +71,9 @@ class TickMachine(Machine):
             As :func:`tradelake.market.tape.merged_ticks` makes them.
         marked : bool
             Whether ``equity`` gets the equity after each of them, quote units.
+        checked : bool
+            They are what the function named above made of as many symbols, and need no second
+            look: it costs what matching a calm market costs.
 
         Raises
         ------
@@ -83,6 +86,7 @@ class TickMachine(Machine):
             len(self.symbols),
             marked=marked,
             not_before=self._inputs.matched_ns,
+            checked=checked,
         )
         rows = self._inputs.rows
         market = new_market(len(self.symbols), rows, self._levels)
