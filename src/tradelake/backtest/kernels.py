@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from tradelake.errors import ConfigError
 from tradelake.execution.compiled import compiled
@@ -22,6 +23,7 @@ from tradelake.strategies.api import Value
 
 Columns: TypeAlias = tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]
 """Open, high, low, close and volume, each of shape (n,)."""
+Sides: TypeAlias = npt.NDArray[np.int8]
 Fill: TypeAlias = Callable[
     [Columns, FloatArray, FloatArray, FloatArray, int, int, FloatArray], None
 ]
@@ -134,6 +136,27 @@ def _mean(
 
 
 @compiled
+def _sides(fast: FloatArray, slow: FloatArray, side: Sides) -> None:
+    """1 where the fast average is above the slow one, -1 below, 0 where they tie or are NaN."""
+    for row in range(side.shape[0]):
+        gap, tie = fast[row] - slow[row], slow[row] * TIE
+        side[row] = np.int8(gap > tie) - np.int8(gap < -tie)
+
+
+@compiled
+def _sides_of(
+    total: FloatArray, origin: float, fast: int, slow: int, first: int, last: int, side: Sides
+) -> None:
+    """As :func:`_sides`, of averages that are made on the way: those of :func:`_mean`."""
+    new = total[first:last]
+    old_fast, old_slow = total[first - fast : last - fast], total[first - slow : last - slow]
+    for row in range(new.shape[0]):
+        slow_mean = (new[row] - old_slow[row]) / slow + origin
+        gap, tie = (new[row] - old_fast[row]) / fast + origin - slow_mean, slow_mean * TIE
+        side[row] = np.int8(gap > tie) - np.int8(gap < -tie)
+
+
+@compiled
 def _sma_cross(
     columns: Columns,
     shared: FloatArray,
@@ -144,14 +167,16 @@ def _sma_cross(
     targets: FloatArray,
 ) -> None:
     """Cells of ``state``: the side (1 up, -1 down, 0 unknown) and the target."""
-    origin, size = columns[3][0], last - first
-    slow_mean, side = np.empty(size), np.empty(size, np.int8)
-    _mean(shared[0], origin, int(parameters[0]), first, last, targets)
-    _mean(shared[0], origin, int(parameters[1]), first, last, slow_mean)
-    for row in range(size):
-        slow = slow_mean[row]
-        gap, tie = targets[row] - slow, slow * TIE
-        side[row] = np.int8(gap > tie) - np.int8(gap < -tie)
+    origin, size, total = columns[3][0], last - first, shared[0]
+    fast, slow = int(parameters[0]), int(parameters[1])
+    side = np.empty(size, np.int8)
+    known = min(max(fast, slow, first), last)  # both averages reach back within the bars
+    if known > first:
+        slow_mean = np.empty(known - first)
+        _mean(total, origin, fast, first, known, targets)
+        _mean(total, origin, slow, first, known, slow_mean)
+        _sides(targets, slow_mean, side[: known - first])
+    _sides_of(total, origin, fast, slow, known, last, side[known - first :])
     now, target = int(state[0]), state[1]
     for row in range(size):
         if side[row] != now and side[row] != 0:
