@@ -30,6 +30,7 @@ from tradelake.execution.layout import NONE, Side
 from tradelake.execution.ledger import Ledger
 from tradelake.execution.ledger_fills import VenueFill
 from tradelake.execution.ledger_state import LedgerState
+from tradelake.execution.state import DAYS
 
 BTC, ETH = "BTC/USD", "ETH/USD"
 ALPACA_TIERS = np.array([[0.0, 0.0, 0.0015, 0.0025]])
@@ -308,6 +309,32 @@ def test_positions_are_carried_over_when_a_symbol_is_renamed() -> None:
         made.rename(BTC, "DOGE/USD")
 
 
+def test_what_is_long_and_what_is_short_closes_when_one_is_renamed_to_the_other() -> None:
+    rows = instruments(instrument(0), instrument(1))
+    made = Ledger([BTC, "XBT/USD"], rows, terms(allow_short=True), 10**14)
+    made.book(bought("10", 100.0))
+    made.book(bought("4", 90.0, id="b", symbol="XBT/USD", side=-1))
+    made.rename(BTC, "XBT/USD")
+    assert made.holdings()["XBT/USD"][:4] == (Decimal(6), 100.0, Decimal(600), Decimal(-40))
+    made.book(bought("6", 110.0, id="c", symbol=BTC, side=-1))
+    made.rename(BTC, "XBT/USD")
+    assert made.holdings()["XBT/USD"].cost == 0
+    assert made.holdings()["XBT/USD"].realised == Decimal(20)
+    assert made.cash == Decimal(10**6 + 20)
+
+
+def test_a_rename_is_refused_when_both_positions_do_not_fit_together() -> None:
+    rows = instruments(instrument(0), instrument(1))
+    made = Ledger([BTC, "XBT/USD"], rows, terms(), 10**14)
+    for name in (BTC, "XBT/USD"):
+        for number in range(2):
+            made.book(bought("3e10", 1e-9, id=f"{name} {number}", symbol=name))
+    before = made.saved()
+    with pytest.raises(InvalidData, match=r"^overflow: "):
+        made.rename(BTC, "XBT/USD")
+    assert made.saved() == before
+
+
 @pytest.mark.parametrize("prices", [{}, {BTC: 0.0}, {BTC: float("nan")}])
 def test_figures_are_refused_when_what_is_held_has_no_price(prices: dict[str, float]) -> None:
     made = ledger()
@@ -324,7 +351,11 @@ def test_figures_are_refused_when_what_is_held_has_no_price(prices: dict[str, fl
         {"cash": "1"},
         {"turnover": float("nan")},
         {"notional": [0]},
+        {"notional": [2**62] * DAYS},
+        {"notional": [-1] * DAYS},
         {"day": -2},
+        {"day": 2**31},
+        {"fills": -1},
         {"positions": {"DOGE/USD": {"unit": 1e-8}}},
         {"positions": {BTC: {"unit": 1e-9}}},
     ],

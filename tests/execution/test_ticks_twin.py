@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.execution.scenarios import Scenario, feed, tick_scenario, tick_scenarios
+from tests.execution.scenarios import (
+    Scenario,
+    feed,
+    instruments,
+    terms,
+    tick_scenario,
+    tick_scenarios,
+)
 from tests.execution.test_twin_agrees import Compiled
-from tradelake.execution.layout import NONE
+from tradelake.execution.layout import NONE, OrderType
+from tradelake.execution.terms import Rung
 from tradelake.execution.tick_machine import TickMachine
 from tradelake.execution.twin import Twin
 from tradelake.market.tape import TICK, TickKind
@@ -103,6 +111,20 @@ def test_compiled_ticks_agree_with_their_twin_when_the_seed_is_fixed(seed: int) 
 
 def test_a_replacement_that_lost_its_place_is_a_taker_when_others_arrive_at_its_instant() -> None:
     agree(tick_scenario(2057, 104))
+
+
+def test_a_level_is_whole_when_own_orders_took_from_quotes_before_there_was_a_book() -> None:
+    venue = terms(rung=int(Rung.BOOK), own_trades_stay=True, allow_short=True)
+    scenario = Scenario(("S0/USD",), instruments(), venue, 10_000 * 10**8)
+    told = {"symbol": 0, "event": 0}
+    sell = {"symbol": 0, "side": -1, "type": int(OrderType.LIMIT), "tif": 0, "sizing": 0}
+    scenario.steps = [
+        ("quote", {**told, "ts_ns": 1, "bid": 5.0, "ask": 6.0, "bid_size": 1.0, "ask_size": 1.0}),
+        ("place", {**sell, "now_ns": 2, "amount": 3.5, "limit": 5.0}),
+        ("book_level", {**told, "ts_ns": 3, "side": 1, "price": 5.0, "size": 3.0, "last": True}),
+        ("advance", {"now_ns": 4}),
+    ]
+    agree(scenario)
 
 
 @settings(deadline=None, max_examples=150)

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from tests.execution.scenarios import Scenario, bar_scenario, bar_scenarios, feed
+from tests.execution.scenarios import (
+    MINUTE_NS,
+    START_NS,
+    Scenario,
+    bar_scenario,
+    bar_scenarios,
+    feed,
+    instrument,
+    instruments,
+    terms,
+)
 from tradelake.execution.layout import NONE
 from tradelake.execution.machine import NAN, Machine
 from tradelake.execution.state import BAR
@@ -117,6 +127,32 @@ def test_an_order_that_ended_before_a_rename_keeps_its_symbol() -> None:
 
 def test_exits_keep_their_order_when_their_entry_is_replaced() -> None:
     agree(bar_scenario(1873, 42))
+
+
+@pytest.mark.parametrize("amount", [2.0, 7.0, 7.3])
+def test_what_is_long_and_what_is_short_closes_when_one_is_renamed_to_the_other(
+    amount: float,
+) -> None:
+    after = START_NS + 2 * MINUTE_NS
+    rows = instruments(instrument(0), instrument(0, after, renamed_to=1), instrument(1))
+    scenario = Scenario(("A/USD", "B/USD"), rows, terms(allow_short=True), 10_000 * 10**8)
+    for step in range(4):
+        open_ns, price = START_NS + step * MINUTE_NS, 97.0 + step
+        span = {"open_ns": open_ns, "close_ns": open_ns + MINUTE_NS, "event": step}
+        flat = {"open": price, "high": price, "low": price, "close": price, "volume": 1e6}
+        if step == 1:
+            order = {"now_ns": open_ns, "type": 0, "tif": 0, "sizing": 0}
+            scenario.steps += [
+                ("place", {**order, "symbol": 0, "side": 1, "amount": 7.0}),
+                ("place", {**order, "symbol": 1, "side": -1, "amount": amount}),
+            ]
+        scenario.steps += [("bar", {"symbol": number, **span, **flat}) for number in (0, 1)]
+    agree(scenario)
+    core = Compiled(scenario)
+    feed(core, scenario)
+    held = core.machine.state.positions[1]
+    left = (round(7e8) - round(amount * 1e8)) * 98
+    assert (held["quantity"] * 98, held["cost"], held["realised"]) == (left, left, 0)
 
 
 @settings(deadline=None, max_examples=150)

@@ -247,6 +247,16 @@ def book_paid(
 
 
 @inlined
+def removed_cost(state: State, symbol: int, quantity: int) -> int:
+    """Return the cost that leaves with units of what is held, or owed (M5)."""
+    position = state.positions[symbol]
+    held = abs(position.quantity)
+    if quantity == held:
+        return int(position.cost)
+    return int(np.rint(np.float64(position.cost) * quantity / held))
+
+
+@inlined
 def _move(state: State, symbol: int, side: int, moved: int, paid: int) -> int:
     """Move a position by units for which cash was paid (got, of a sell); return what it realised.
 
@@ -254,13 +264,12 @@ def _move(state: State, symbol: int, side: int, moved: int, paid: int) -> int:
     """
     position = state.positions[symbol]
     held = position.quantity
-    position.quantity = held + side * moved
     if held * side >= 0:
+        position.quantity = held + side * moved
         position.cost += side * paid
         return 0
-    removed = position.cost
-    if position.quantity != 0:
-        removed = int(np.rint(np.float64(position.cost) * moved / abs(held)))
+    removed = removed_cost(state, symbol, moved)
+    position.quantity = held + side * moved
     position.cost -= removed
     realised = -side * paid - removed
     position.realised += realised

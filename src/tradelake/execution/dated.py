@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tradelake.execution.account import book, grossed_up, taker_rate
+from tradelake.execution.account import book, grossed_up, removed_cost, taker_rate
 from tradelake.execution.arrivals import arrive
 from tradelake.execution.compiled import lean
 from tradelake.execution.layout import NONE, Reason, Side, Sizing, Status
@@ -73,8 +73,13 @@ def _cancel_all(state: State, terms: Terms, number: int, reason: int, at: int) -
 
 @lean
 def rename(state: State, number: int, to: int) -> None:
-    """Carry position and working orders over to the new name (I2)."""
+    """Carry position and working orders over to the new name; long and short close (I2)."""
     old, new = state.positions[number], state.positions[to]
+    if (old.quantity < 0) != (new.quantity < 0):
+        closed = min(abs(old.quantity), abs(new.quantity))
+        realised = -removed_cost(state, number, closed) - removed_cost(state, to, closed)
+        new.cost += realised
+        new.realised += realised
     new.quantity += old.quantity
     new.cost += old.cost
     new.promised += old.promised

@@ -139,7 +139,7 @@ class Ledger:
         ------
         InvalidData
             Rule ``symbol``: one of them is unknown, or both are one. Rule ``unit``: they are
-            counted in different units.
+            counted in different units. Rule ``overflow``: both together would not fit 63 bits.
         """
         for name in (symbol, to):
             if name not in self._assets.symbols or symbol == to:
@@ -147,6 +147,10 @@ class Ledger:
         number, other = self._assets.symbols[symbol], self._assets.symbols[to]
         if self._assets.units[number] != self._assets.units[other]:
             raise InvalidData("unit", f"expected {symbol} and {to} in one unit; found two")
+        rows = self._state.positions[[number, other]]
+        for name in ("quantity", "cost", "realised"):
+            if sum(abs(int(each)) for each in rows[name]) >= _MOST_HELD:
+                raise InvalidData("overflow", f"expected {symbol} and {to} to fit 63 bits together")
         self._calls.rename(self._state_at, number, other)
 
     @property

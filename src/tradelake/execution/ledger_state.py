@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import msgspec
 from msgspec import Meta
@@ -11,10 +11,14 @@ from msgspec import Meta
 from tradelake.decoding import convert
 from tradelake.errors import InvalidData
 from tradelake.execution.layout import NONE
-from tradelake.execution.state import DAYS
+from tradelake.execution.state import DAY_NS, DAYS
 
 Units: TypeAlias = Annotated[int, Meta(ge=-(2**63) + 1, le=2**63 - 1)]
 Figure: TypeAlias = Annotated[float, Meta(ge=0.0)]
+_LAST_DAY: Final = (2**63 - 1) // DAY_NS
+_MOST_OF_A_DAY: Final = 2 * 10**17
+"""Cash units, as of :mod:`tradelake.execution.account`."""
+_OfADay: TypeAlias = Annotated[int, Meta(ge=0, le=_MOST_OF_A_DAY)]
 
 
 class SavedPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,11 +43,11 @@ class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
     fees_cash: Units
     fees_value: Units
     turnover: Figure
-    fills: Units
-    day: Annotated[int, Meta(ge=NONE, le=2**31)]
+    fills: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    day: Annotated[int, Meta(ge=NONE, le=_LAST_DAY)]
     maker: Figure
     taker: Figure
-    notional: Annotated[list[Units], Meta(min_length=DAYS, max_length=DAYS)]
+    notional: Annotated[list[_OfADay], Meta(min_length=DAYS, max_length=DAYS)]
     positions: dict[str, SavedPosition]
     known: dict[str, int]
 

@@ -60,13 +60,13 @@ def take_from(market: Market, level: Level, size: float) -> None:
 
 
 def tell_level(terms: Terms, market: Market, side: int, price: float, size: float) -> float:
-    """L1: take down a level anew and return the size it had."""
+    """L1: take down a level anew and return the size it had; one that was not there is whole."""
     before = market.books[side].get(price, 0.0)
     if size > 0.0:
         market.books[side][price] = size
     else:
         market.books[side].pop(price, None)
-    if size <= 0.0 or not terms.own_trades_stay:
+    if before <= 0.0 or size <= 0.0 or not terms.own_trades_stay:
         market.taken.pop((side, price), None)
     return before
 

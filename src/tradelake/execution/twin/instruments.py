@@ -16,7 +16,7 @@ from tradelake.execution.layout import (
 from tradelake.execution.terms import Trading
 from tradelake.execution.twin.arrivals import arrive, cancel_on_arrival
 from tradelake.execution.twin.fills import Offer, settle
-from tradelake.execution.twin.money import fee_rates, to_flat
+from tradelake.execution.twin.money import fee_rates, removed_cost, to_flat
 from tradelake.execution.twin.orders import end
 from tradelake.execution.twin.state import Listing, Order, State
 from tradelake.execution.twin.ticks import on_arrivals
@@ -99,8 +99,13 @@ def cancel_all(state: State, symbol: int, reason: Reason, ts_ns: int) -> None:
 
 
 def rename(state: State, old: int, new: int) -> None:
-    """I2: carry position and working orders over to another symbol."""
+    """I2: carry position and working orders over to another symbol; long and short close."""
     source, target = state.positions[old], state.positions[new]
+    if source.quantity * target.quantity < 0:
+        closed = min(abs(source.quantity), abs(target.quantity))
+        realised = -removed_cost(source, closed) - removed_cost(target, closed)
+        target.cost += realised
+        target.realised += realised
     for name in ("quantity", "cost", "promised"):
         setattr(target, name, getattr(target, name) + getattr(source, name))
         setattr(source, name, 0)
