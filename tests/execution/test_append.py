@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -201,6 +202,46 @@ def test_forgetting_is_refused_when_inputs_were_not_matched(make: Any, rows: Any
     made.advance(0, 40)
     with pytest.raises(InvalidData, match=r"range: .* 40, the first not matched; found 41"):
         made.forget(41)
+
+
+DISHONEST = [
+    (_machine, _bars, "open", math.nan, "price"),
+    (_machine, _bars, "high", math.inf, "price"),
+    (_machine, _bars, "low", -5.0, "price"),
+    (_machine, _bars, "close", 0.0, "price"),
+    (_machine, _bars, "volume", math.nan, "size"),
+    (_machine, _bars, "open_ns", 2**62, "order"),
+    (_tick_machine, _ticks, "price", math.nan, "price"),
+    (_tick_machine, _ticks, "price", -1.0, "price"),
+    (_tick_machine, _ticks, "size", math.inf, "size"),
+    (_tick_machine, _ticks, "size", math.nan, "size"),
+    (_tick_machine, _ticks, "kind", 9, "kind"),
+    (_tick_machine, _ticks, "side", -(2**63), "side"),
+]
+
+
+@pytest.mark.parametrize(("make", "rows", "column", "value", "rule"), DISHONEST)
+def test_a_number_that_would_spoil_the_account_is_refused_by_row(
+    make: Any, rows: Any, column: str, value: float, rule: str
+) -> None:
+    bad = rows(1, 0, 1)
+    bad[column][1] = value
+    for method in ("load", "append"):
+        made = make()
+        with pytest.raises(InvalidData, match=rf"^{rule}: row 1: expected "):
+            getattr(made, method)(bad)
+        made.append(rows(1, 0))
+        assert made.advance(0, 2) == 2
+
+
+@pytest.mark.parametrize("missing", [0.0, math.nan])
+def test_a_quote_may_lack_a_side(missing: float) -> None:
+    rows = _ticks(0, 0)
+    rows["kind"], rows["price2"], rows["size2"] = TickKind.QUOTE, missing, missing
+    for method in ("load", "append"):
+        made = _tick_machine()
+        getattr(made, method)(rows)
+        assert made.advance(0, 2) == 2
 
 
 @MAKERS

@@ -10,6 +10,8 @@ from tradelake.execution.account import grossed_up, price_of, units_of
 from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.layout import (
     CASH_UNITS,
+    LEAST_PRICE,
+    MOST_PRICE,
     NONE,
     OrderType,
     Reason,
@@ -24,9 +26,6 @@ MOST_UNITS: Final = 4e18
 """More does not fit an integer of 63 bits."""
 MOST_TARGET: Final = 1_000.0
 """Times the equity: what is beyond is no honest target."""
-LEAST_PRICE: Final = 1e-15
-MOST_PRICE: Final = 1e15
-"""What is outside is no honest price, and its products with quantities may fit no integer."""
 
 
 @lean

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tradelake.errors import InvalidData
-from tradelake.execution.layout import NONE
+from tradelake.execution.layout import LEAST_PRICE, MOST_PRICE, NONE
 from tradelake.execution.state import BAR, Rows
 from tradelake.execution.terms import INSTRUMENT, Trading
 from tradelake.market.arrays import FloatArray, IntArray
@@ -21,6 +21,8 @@ from tradelake.market.tape import TICK, TickKind
 _BLOCK: Final = 4096
 """Rows looked at at once: what stays in the processor's cache is read once for all checks."""
 _LEAST_ROOM: Final = 64
+_PRICE: Final = f"{{}} from {LEAST_PRICE:g} to {MOST_PRICE:g}"
+_SIZE: Final = "a finite {} of 0 or more"
 
 
 class Kind(NamedTuple):
@@ -68,7 +70,8 @@ class Inputs:
     Raises
     ------
     InvalidData
-        Rules ``layout``, ``symbol``, ``link``, ``order``: names the row.
+        Rules ``layout``, ``symbol``, ``link``, ``order``, ``price``, ``size``, and of ticks
+        ``kind`` and ``side``: names the row.
     """
 
     rows: Rows
@@ -114,13 +117,14 @@ class Inputs:
         Raises
         ------
         InvalidData
-            Rules ``layout``, ``symbol``, ``order``: names the row; none of them is held then.
+            The same rules but ``link``: names the row; none of them is held then.
         """
         rows = _laid_out(self.kind, rows)
         size, count = len(self.rows), len(rows)
         if not count:
             return
         _check_symbols(rows, self.symbols)
+        _check_values(self.kind, rows)
         newest_ns = int(self.rows[self.kind.time][-1]) if size else -1
         _check_order(self.kind, rows, max(self._now_ns, newest_ns))
         self._make_room(size + count)
@@ -271,11 +275,17 @@ def check_instruments(symbols: Sequence[str], rows: Rows) -> Rows:
     return rows
 
 
-def _refuse(rule: str, bad: Any, expected: str, found: Any) -> None:  # noqa: ANN401 - arrays
+def _refuse(
+    rule: str,
+    bad: Any,  # noqa: ANN401 - arrays
+    expected: str,
+    found: Any,  # noqa: ANN401
+    start: int = 0,
+) -> None:
     """Name the first bad row, if there is one."""
     if bad.any():
         row = int(np.argmax(bad))
-        raise InvalidData(rule, f"row {row}: expected {expected}; found {found[row]}")
+        raise InvalidData(rule, f"row {start + row}: expected {expected}; found {found[row]}")
 
 
 def _laid_out(kind: Kind, rows: Any) -> Rows:  # noqa: ANN401 - looked at here
@@ -286,10 +296,11 @@ def _laid_out(kind: Kind, rows: Any) -> Rows:  # noqa: ANN401 - looked at here
 
 
 def _check_numbers(kind: Kind, rows: Rows, symbols: int) -> None:
-    """Refuse rows that name symbols or rows which are not there."""
+    """Refuse rows that name symbols or rows which are not there, or hold no honest numbers."""
     for start in range(0, len(rows), _BLOCK):
         block = rows[start : start + _BLOCK]
         _check_symbols(block, symbols, start)
+        _check_values(kind, block, start)
         earlier = np.arange(start, start + len(block), dtype=np.uint64)
         bad = (block[kind.link] + 1).view(np.uint64) > earlier
         if bad.any():
@@ -310,6 +321,48 @@ def _check_symbols(rows: Rows, symbols: int, start: int = 0) -> None:
             f"row {start + row}: expected a symbol from 0 to {symbols - 1}; "
             f"found {rows['symbol'][row]}",
         )
+
+
+def _check_values(kind: Kind, rows: Rows, start: int = 0) -> None:
+    """Refuse prices and sizes that compiled code would turn into money as they are.
+
+    A quote may lack a side: its price or its size is NaN or 0 then.
+    """
+    if kind is BARS:
+        for name in ("open", "high", "low", "close"):
+            _refuse("price", ~_is_price(rows[name]), _PRICE.format(name), rows[name], start)
+        _refuse("size", ~_is_size(rows["volume"]), _SIZE.format("volume"), rows["volume"], start)
+        late = rows["close_ns"] < rows["open_ns"]
+        _refuse("order", late, "close_ns of open_ns or later", rows["close_ns"], start)
+        return
+    told, quoted, bare = (
+        rows["kind"],
+        rows["kind"] == TickKind.QUOTE,
+        rows["kind"] == TickKind.RESET,
+    )
+    _refuse("kind", (told < 0) | (told > TickKind.LEVEL), "a kind of tick", told, start)
+    _refuse(
+        "side",
+        (rows["side"] < -1) | (rows["side"] > 1),
+        "a side of -1, 0 or 1",
+        rows["side"],
+        start,
+    )
+    for price, size in (("price", "size"), ("price2", "size2")):
+        used = ~bare if price == "price" else quoted
+        missing = quoted & ((rows[price] == 0.0) | np.isnan(rows[price]))
+        bad = used & ~missing & ~_is_price(rows[price])
+        _refuse("price", bad, _PRICE.format(price), rows[price], start)
+        bad = used & ~(quoted & np.isnan(rows[size])) & ~_is_size(rows[size])
+        _refuse("size", bad, _SIZE.format(size), rows[size], start)
+
+
+def _is_price(prices: FloatArray) -> Any:  # noqa: ANN401 - an array
+    return (prices >= LEAST_PRICE) & (prices <= MOST_PRICE)
+
+
+def _is_size(sizes: FloatArray) -> Any:  # noqa: ANN401 - an array
+    return (sizes >= 0.0) & (sizes < np.inf)
 
 
 def _check_order(kind: Kind, rows: Rows, newest_ns: int) -> None:

@@ -19,6 +19,9 @@ CASH_UNITS: Final = 1e8
 MOST_CASH: Final = 9e10
 """Quote units: what 62 bits of cash units hold."""
 FINEST_QUANTITY: Final = 1e-9
+LEAST_PRICE: Final = 1e-15
+MOST_PRICE: Final = 1e15
+"""What is outside is no honest price, and its products with quantities may fit no integer."""
 NONE: Final = -1
 """No order, no group, no row."""
 

@@ -13,15 +13,8 @@ import numpy as np
 
 from tradelake.errors import InvalidData
 from tradelake.execution.inputs import check_instruments
-from tradelake.execution.layout import CASH_DIGITS, CASH_UNITS, NONE
-from tradelake.execution.ledger_fills import (
-    LEAST_PRICE,
-    MOST_PRICE,
-    Told,
-    VenueFill,
-    assets_of,
-    require,
-)
+from tradelake.execution.layout import CASH_DIGITS, CASH_UNITS, LEAST_PRICE, MOST_PRICE, NONE
+from tradelake.execution.ledger_fills import Told, VenueFill, assets_of, require
 from tradelake.execution.ledger_state import LedgerState, SavedPosition, checked
 from tradelake.execution.state import Record, Rows, new_state, plain
 from tradelake.execution.terms import Terms

@@ -10,12 +10,10 @@ from typing import Final, NamedTuple
 import msgspec
 
 from tradelake.errors import InvalidData
-from tradelake.execution.layout import CASH_DIGITS, CASH_UNITS, Side
+from tradelake.execution.layout import CASH_DIGITS, CASH_UNITS, LEAST_PRICE, MOST_PRICE, Side
 
 MOST: Final = 4 * 10**18
 """Units of a fill, and cash units that it is worth (O2)."""
-LEAST_PRICE: Final = 1e-15
-MOST_PRICE: Final = 1e15
 _MOST_NS: Final = 2**63 - 1
 _EXPONENTS: Final = range(-40, 41)
 
