@@ -32,12 +32,15 @@ def plain_environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 class Process:
-    """A running child; its output goes to ``log``."""
+    """A running child; its output goes to ``log``. One that ``ends`` may do so by itself."""
 
-    def __init__(self, name: str, child: subprocess.Popen[str], log: Path) -> None:
+    def __init__(
+        self, name: str, child: subprocess.Popen[str], log: Path, *, ends: bool = False
+    ) -> None:
         self.name = name
         self.log = log
         self.child = child
+        self._ends = ends
         self._ready: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._said: deque[str] = deque(maxlen=1)
         self._pump = threading.Thread(target=self._copy, name=f"log-{name}", daemon=True)
@@ -105,6 +108,11 @@ class Process:
         """Whether it still runs."""
         return self.child.poll() is None
 
+    @property
+    def died(self) -> bool:
+        """Whether it ended though nobody asked; one that ends by itself: whether it failed."""
+        return not self.running and (self.child.returncode != 0 or not self._ends)
+
 
 class Processes:
     """Starts processes; closing ends them all, the last started first."""
@@ -116,7 +124,12 @@ class Processes:
         self._running: list[Process] = []
 
     def start(
-        self, name: str, arguments: Sequence[str], variables: Mapping[str, str] | None = None
+        self,
+        name: str,
+        arguments: Sequence[str],
+        variables: Mapping[str, str] | None = None,
+        *,
+        ends: bool = False,
     ) -> Process:
         """Start this Python with ``arguments``; ``variables`` come on top of a cleaned environment.
 
@@ -129,13 +142,13 @@ class Processes:
             stdin=subprocess.DEVNULL,
             cwd=self._root,
         )
-        process = Process(name, child, self._logs / f"{name}.log")
+        process = Process(name, child, self._logs / f"{name}.log", ends=ends)
         self._running.append(process)
         return process
 
     def died(self) -> Process | None:
         """Return a process that ended though nobody asked, or None."""
-        return next((one for one in self._running if not one.running), None)
+        return next((one for one in self._running if one.died), None)
 
     def culprit(self) -> Process | None:
         """As :meth:`died`, but gives an end that shows as a refused connection time to be seen."""

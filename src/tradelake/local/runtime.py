@@ -233,7 +233,12 @@ class Runtime:
     def start_compiling(self) -> Process:
         """Compile the matching core where jobs will look for it; a second time takes a second."""
         variables = code_cache(os.environ, self.options.project_root)
-        return self.start("compiler", ["-m", "tradelake.backtest.warm"], variables)
+        return self._processes.start(
+            "compiler",
+            ["-m", "tradelake.backtest.warm"],
+            {**self.variables, **variables},
+            ends=True,
+        )
 
     def finish(self, process: Process) -> None:
         """Wait until a process has ended by itself, and forget it.
