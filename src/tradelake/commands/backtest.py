@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tradelake.commands.options import FOLDER
-from tradelake.commands.runs import SAVED, Asked, measures_table, run_options, strategy_of
+from tradelake.commands.runs import SAVED, Asked, keep, measures_table, run_options, strategy_of
 
 if TYPE_CHECKING:
     from tradelake.backtest.outcome import Backtest
@@ -46,20 +46,27 @@ def backtest(
     from tradelake.backtest.session import run
 
     asked = Asked.of(given)
+    kept = SavedBacktests(out)
     values = {name: value_of(text) for name, text in named(params, "--param").items()}
     chosen = strategy_of(asked.strategy, values)
     keywords = asked.keywords(code_version())
     with _progress("reading bars") as say:
         data, findings = asked.data()
+        if not no_save:
+            kept.check()
         say(f"{chosen.name} over {sum(map(len, data)):,} bars")
         result = run(data, chosen, screened=findings, instruments=asked.instruments(), **keywords)
-    saved = None if no_save else SavedBacktests(out).save(result, SystemClock().now_ns())
+    saved, lost = None, None
+    if not no_save:
+        saved, lost = keep(lambda: kept.save(result, SystemClock().now_ns()), out)
     if as_json:
         click.echo(json.dumps({"id": saved, **summary_of(result)}, default=str, allow_nan=False))
-        return
-    _show(result)
-    if saved is not None:
-        click.echo(f"saved: {out / saved}")
+    else:
+        _show(result)
+        if saved is not None:
+            click.echo(f"saved: {out / saved}")
+    if lost is not None:
+        raise lost
 
 
 @click.group(invoke_without_command=True)

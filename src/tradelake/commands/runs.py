@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from tradelake.commands.options import FOLDER, NOT_NEGATIVE, POSITIVE, split
-from tradelake.errors import ConfigError, InsufficientData, InvalidData
+from tradelake.errors import ConfigError, Fatal, InsufficientData, InvalidData
 from tradelake.topology import names
 
 if TYPE_CHECKING:
@@ -321,6 +321,14 @@ def strategy_of(name: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN40
     except BaseException as error:
         rule_of(error)
         raise ConfigError(f"strategy {name}: {said(error)}") from error
+
+
+def keep(save: Callable[[], str], out: Path) -> tuple[str | None, Fatal | None]:
+    """Return the id of what was saved, or why it was not: to be told after what the work gave."""
+    try:
+        return save(), None
+    except OSError as error:
+        return None, Fatal(f"nothing was saved in {out}: {error.strerror or error}")
 
 
 def measures_table(title: str, rows: Sequence[tuple[str, str]]) -> None:

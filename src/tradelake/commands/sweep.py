@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol
 
 import click
 
-from tradelake.commands.runs import Asked, run_options, strategy_of
+from tradelake.commands.runs import Asked, keep, run_options, strategy_of
 from tradelake.commands.workers import MEASURES, Job, run_all
 from tradelake.errors import ConfigError
 
@@ -57,6 +57,7 @@ def sweep(
     from tradelake.backtest.grid import combinations, named, value_of, values_of
 
     asked = Asked.of(given)
+    kept = SavedBacktests(out)
     fixed = {name: value_of(text) for name, text in named(params, "--param").items()}
     grid = {name: values_of(text) for name, text in named(grids, "--grid").items()}
     twice = sorted(set(fixed) & set(grid))
@@ -67,6 +68,8 @@ def sweep(
     keywords = asked.keywords(code_version())
     data, findings = asked.data()
     keywords |= {"screened": findings, "instruments": asked.instruments()}
+    if not no_save:
+        kept.check()
     job = Job(asked.strategy, data, keywords)
     with _counted(len(chosen)) as bar:
         trials = run_all(job, chosen, workers, lambda: bar.update(1))
@@ -84,13 +87,16 @@ def sweep(
         "code_version": keywords["code_version"],
         "options": {name: str(value) for name, value in given.items()},
     }
-    saved = None
+    saved, lost = None, None
     if not no_save:
-        saved = SavedBacktests(out).save_sweep(summary, trials, SystemClock().now_ns())
+        now_ns = SystemClock().now_ns()
+        saved, lost = keep(lambda: kept.save_sweep(summary, trials, now_ns), out)
     if as_json:
         click.echo(json.dumps({"id": saved, **summary, "trials": trials}, allow_nan=False))
     else:
         _show(trials, list(grid), out, saved)
+    if lost is not None:
+        raise lost
     if failed:
         first = failed[0]["error"]
         click.echo(f"tradelake: {len(failed)} of {len(trials)} runs failed: {first}", err=True)

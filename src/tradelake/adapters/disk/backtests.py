@@ -14,7 +14,8 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -44,29 +45,61 @@ class SavedBacktests:
         self.folder = folder
 
     def save(self, result: Backtest, now_ns: int) -> str:
-        """Save a result and return its id."""
+        """Save a result and return its id.
+
+        Raises
+        ------
+        OSError
+            There is no room, or the folder takes no files; nothing of the result is left.
+        """
         summary = summary_of(result)
-        made = self._stage()
-        for name in _TABLES:
-            frame = getattr(result, name)
-            table = pa.Table.from_pandas(frame.reset_index(), preserve_index=False)
-            pq.write_table(table, made / f"{name}.parquet", compression="zstd")
-        result.report(made / "report.html")
-        return self._publish(made, summary, now_ns)
+        with self._staged() as made:
+            for name in _TABLES:
+                frame = getattr(result, name)
+                table = pa.Table.from_pandas(frame.reset_index(), preserve_index=False)
+                pq.write_table(table, made / f"{name}.parquet", compression="zstd")
+            result.report(made / "report.html")
+            return self._publish(made, summary, now_ns)
 
     def save_sweep(
         self, summary: Mapping[str, Any], trials: Sequence[Mapping[str, Any]], now_ns: int
     ) -> str:
-        """Save a sweep's trials, one row each, and return its id."""
-        made = self._stage()
+        """Save a sweep's trials, one row each, and return its id.
+
+        Raises
+        ------
+        OSError
+            As :meth:`save`.
+        """
         names = list(dict.fromkeys(name for trial in trials for name in trial))
         rows = {name: [trial.get(name) for trial in trials] for name in names}
-        pq.write_table(pa.table(rows), made / "trials.parquet", compression="zstd")
-        return self._publish(made, {**summary, "kind": "sweep"}, now_ns)
+        with self._staged() as made:
+            pq.write_table(pa.table(rows), made / "trials.parquet", compression="zstd")
+            return self._publish(made, {**summary, "kind": "sweep"}, now_ns)
 
-    def _stage(self) -> Path:
+    def check(self) -> None:
+        """Make the folder, and refuse one that takes no results: before hours of work, not after.
+
+        Raises
+        ------
+        ConfigError
+            Nothing can be made there.
+        """
+        try:
+            with self._staged():
+                pass
+        except OSError as error:
+            raise ConfigError(f"cannot save in {self.folder}: {error.strerror or error}") from error
+
+    @contextmanager
+    def _staged(self) -> Iterator[Path]:
+        """Give a folder to write to; what is left of it at the end is removed."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".saving-", dir=self.folder))
+        made = Path(tempfile.mkdtemp(prefix=".saving-", dir=self.folder))
+        try:
+            yield made
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
 
     def _publish(self, made: Path, summary: Mapping[str, Any], now_ns: int) -> str:
         text = json.dumps(summary, indent=2, default=str, allow_nan=False)
