@@ -118,3 +118,37 @@ def test_a_strategy_that_raises_when_it_is_refused_fails_its_run() -> None:
 
     with pytest.raises(InvalidData, match=r"in on_reject of BTC/USD at .* order 0: .*bad_quantity"):
         run(flat(100.0), Raises(CASES["bad_quantity"]), broker=PLAIN)
+
+
+class Misnamed(EventStrategy):
+    """Orders a symbol that nobody knows once; notes which symbol each callback is about."""
+
+    name, parameters = "misnamed", {}
+
+    def __init__(self) -> None:
+        self.symbols: list[str] = []
+
+    def on_bar(self, ctx):
+        self.symbols.append(ctx.symbol)
+        if len(self.symbols) == 1:
+            ctx.timer("later", at_ns=ctx.now_ns + 1)
+            ctx.buy("BTCUSD", 1.0)
+
+    on_quote = on_bar
+
+    def on_reject(self, ctx, reject):
+        assert ctx.symbol == reject.symbol == "BTCUSD"
+
+    def on_timer(self, ctx, name):
+        self.symbols.append(ctx.symbol)
+
+    def on_stop(self, ctx):
+        self.symbols.append(ctx.symbol)
+
+
+@pytest.mark.parametrize("data", [flat(100.0), [quotes([99.0, 99.5, 99.7], [100.0, 100.5, 100.7])]])
+def test_a_reject_of_an_unknown_symbol_leaves_the_symbol_of_what_follows_alone(data) -> None:
+    strategy = Misnamed()
+    left = run(data, strategy, broker=IDEAL)
+    assert left.rejects == {"unknown_symbol": 1}
+    assert set(strategy.symbols) == {BTC}

@@ -217,12 +217,13 @@ class _Player:
 
     def _tell_reject(self, told_ns: int) -> None:
         context, reject = self._context, self._desk.tell_reject()
+        symbol, held = context.symbol, context.held  # nobody may know the reject's symbol
         before, self.calling = self.calling, "on_reject"
         self._desk.now_ns = max(told_ns, self._desk.now_ns)
         context.now_ns, context.symbol = self._desk.now_ns, reject.symbol
         context.held = self._desk.position(reject.symbol)
         self._strategy.on_reject(context, reject)
-        self.calling = before
+        context.symbol, context.held, self.calling = symbol, held, before
 
     def _call_timer(self) -> None:
         context = self._context

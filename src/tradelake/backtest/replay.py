@@ -197,11 +197,12 @@ class _Replay:
                 if "on_fill" in self._written:
                     self._strategy.on_fill(context, fill)
             elif reject_ns <= min(now_ns, timer_ns):
-                reject = desk.tell_reject()
+                reject, before = desk.tell_reject(), (context.symbol, context.held)
                 desk.now_ns = max(reject_ns, desk.now_ns)
                 context.now_ns, context.symbol = desk.now_ns, reject.symbol
                 context.held, self.calling = desk.position(reject.symbol), "on_reject"
                 self._strategy.on_reject(context, reject)
+                context.symbol, context.held = before
             elif timer_ns < now_ns and "on_timer" in self._written:
                 at_ns, name = desk.timers.pop()
                 desk.now_ns = max(at_ns, desk.now_ns)
