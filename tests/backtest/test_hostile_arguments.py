@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import re
 import signal
 import sys
@@ -235,6 +237,14 @@ def test_a_context_answers_nothing_after_its_run() -> None:
     for ask in (lambda ctx: ctx.cash, lambda ctx: ctx.buy(BTC, 1.0), lambda ctx: ctx.orders):
         with pytest.raises(InvalidData, match=re.escape("context: expected ")):
             ask(kept[0])
+
+
+def test_a_strategy_that_kept_its_context_can_be_copied_after_the_run() -> None:
+    kept = []
+    run(BARS, Scripted(bar=kept.append), broker=PLAIN)
+    for copied in (copy.deepcopy(kept[0]), pickle.loads(pickle.dumps(kept[0]))):
+        with pytest.raises(InvalidData, match=re.escape("context: expected cash before")):
+            copied.cash  # noqa: B018
 
 
 @pytest.mark.parametrize(

@@ -379,6 +379,8 @@ class _Closed:
         self._context = context
 
     def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # copying and pickling ask what there is
+            raise AttributeError(name)
         raise InvalidData(
             "context", f"expected {name} before the run is over, at {self._context.now_ns} ns"
         )
