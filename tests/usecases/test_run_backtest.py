@@ -54,6 +54,22 @@ def test_a_run_knows_what_the_lake_knows_of_its_instruments():
     assert free.manifest.instruments_snapshot == ""
 
 
+def test_a_run_fails_with_the_table_and_the_row_when_what_the_lake_knows_is_wrong():
+    wrong = {
+        "symbol": "BTC/USD", "ts_event_ns": 5, "event": "listed",
+        "status": "active", "tradable": True, "min_order_size": "0.0001",
+        "min_trade_increment": "", "price_increment": "a cent", "renamed_to": None,
+    }  # fmt: skip
+    failed = run(instruments=KnownInstruments(wrong, {**wrong, "symbol": "ETH/USD"}))
+
+    assert failed.error == (
+        "sma_cross on BTC/USD 1h: decimal: table instruments: expected price_increment a decimal; "
+        "found 'a cent' in Instrument listed BTC/USD at 5"
+    )
+    assert failed.manifest.instruments_snapshot == "snapshot-2"
+    assert run(instruments=KnownInstruments({**wrong, "symbol": "ETH/USD"})).error is None
+
+
 def test_result_ends_with_the_equity_that_its_return_says():
     result = run(cash=5_000.0)
     last = result.equity[-1][1]

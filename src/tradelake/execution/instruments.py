@@ -123,7 +123,10 @@ class InstrumentHistory:
             Rule ``instrument_row``: a column is missing or of another type; rules of
             :meth:`from_records`.
         """
-        return cls.from_records(map(record_of, rows))
+        try:
+            return cls.from_records(map(record_of, rows))
+        except InvalidData as error:
+            raise InvalidData(error.rule, f"table instruments: {error.reason}") from error
 
     def with_symbol(self, symbol: str, *dated: InstrumentTerms) -> InstrumentHistory:
         """Return the history with ``symbol`` as given, for those who write it by hand."""
