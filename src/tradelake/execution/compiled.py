@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -74,13 +75,14 @@ class _Index(IndexDataCacheFile):  # type: ignore[misc]
 
     numba writes the index before the code it names, and numbers code by what it finds: a second
     process may read old code under a new index, or one signature's under another's. Here code is
-    written first, under a name made of its signature.
+    written first, under a name made of its signature. On a full disk it is not kept, and runs all the same.
     """
 
     def save(self, key: Any, data: Any) -> None:  # noqa: ANN401 - numba's own
         name = self._data_name(int(hashlib.sha256(repr(key).encode()).hexdigest()[:12], 16))
-        self._save_data(name, data)
-        self._save_index({**self._load_index(), key: name})
+        with suppress(OSError):
+            self._save_data(name, data)
+            self._save_index({**self._load_index(), key: name})
 
 
 def _kept(dispatcher: Any) -> Any:  # noqa: ANN401 - numba's own
