@@ -75,7 +75,8 @@ class _Index(IndexDataCacheFile):  # type: ignore[misc]
 
     numba writes the index before the code it names, and numbers code by what it finds: a second
     process may read old code under a new index, or one signature's under another's. Here code is
-    written first, under a name made of its signature. On a full disk it is not kept, and runs all the same.
+    written first, under a name made of its signature. On a full disk it is not kept, and runs all
+    the same.
     """
 
     def save(self, key: Any, data: Any) -> None:  # noqa: ANN401 - numba's own
