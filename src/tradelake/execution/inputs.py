@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from tradelake.errors import InvalidData
-from tradelake.execution.layout import LEAST_PRICE, MOST_PRICE, NONE
+from tradelake.execution.layout import NONE
 from tradelake.execution.state import BAR, Rows
 from tradelake.execution.terms import INSTRUMENT, Trading
 from tradelake.market.arrays import FloatArray, IntArray
@@ -21,7 +21,7 @@ from tradelake.market.tape import TICK, TickKind
 _BLOCK: Final = 4096
 """Rows looked at at once: what stays in the processor's cache is read once for all checks."""
 _LEAST_ROOM: Final = 64
-_PRICE: Final = f"{{}} from {LEAST_PRICE:g} to {MOST_PRICE:g}"
+_PRICE: Final = "a finite positive {}"
 _SIZE: Final = "a finite {} of 0 or more"
 
 
@@ -358,7 +358,7 @@ def _check_values(kind: Kind, rows: Rows, start: int = 0) -> None:
 
 
 def _is_price(prices: FloatArray) -> Any:  # noqa: ANN401 - an array
-    return (prices >= LEAST_PRICE) & (prices <= MOST_PRICE)
+    return (prices > 0.0) & (prices < np.inf)
 
 
 def _is_size(sizes: FloatArray) -> Any:  # noqa: ANN401 - an array
