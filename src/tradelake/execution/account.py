@@ -7,12 +7,10 @@ from typing import Final
 import numpy as np
 
 from tradelake.execution.compiled import inlined, lean
-from tradelake.execution.layout import CASH_UNITS
+from tradelake.execution.layout import CASH_UNITS, MOST_OF_A_DAY
 from tradelake.execution.state import DAY_NS, DAYS, TIER_DAYS, State
 from tradelake.execution.terms import Terms
 
-MOST_OF_A_DAY: Final = 2 * 10**17
-"""Cash units of a day that count for the fee tier: those of 30 days fit 63 bits (C4)."""
 WHOLE: Final = 1.0 + 1e-12
 """2 / 1e-9 is 1999999999.9999998 in floats; such a quotient still counts as whole."""
 MOST: Final = 4e18

@@ -19,6 +19,8 @@ CASH_UNITS: Final = 1e8
 MOST_CASH: Final = 9e10
 """Quote units: what 62 bits of cash units hold."""
 FINEST_QUANTITY: Final = 1e-9
+MOST_OF_A_DAY: Final = 2 * 10**17
+"""Cash units of a day that count for the fee tier: those of 30 days fit 63 bits (C4)."""
 LEAST_PRICE: Final = 1e-15
 MOST_PRICE: Final = 1e15
 """What is outside is no honest price, and its products with quantities may fit no integer."""

@@ -10,15 +10,13 @@ from msgspec import Meta
 
 from tradelake.decoding import convert
 from tradelake.errors import InvalidData
-from tradelake.execution.layout import NONE
+from tradelake.execution.layout import MOST_OF_A_DAY, NONE
 from tradelake.execution.state import DAY_NS, DAYS
 
 Units: TypeAlias = Annotated[int, Meta(ge=-(2**63) + 1, le=2**63 - 1)]
 Figure: TypeAlias = Annotated[float, Meta(ge=0.0)]
 _LAST_DAY: Final = (2**63 - 1) // DAY_NS
-_MOST_OF_A_DAY: Final = 2 * 10**17
-"""Cash units, as of :mod:`tradelake.execution.account`."""
-_OfADay: TypeAlias = Annotated[int, Meta(ge=0, le=_MOST_OF_A_DAY)]
+_OfADay: TypeAlias = Annotated[int, Meta(ge=0, le=MOST_OF_A_DAY)]
 
 
 class SavedPosition(msgspec.Struct, frozen=True, kw_only=True):

@@ -93,7 +93,8 @@ class Machine:
         InvalidData
             Names the row. Rule ``symbol`` or ``link``: it names a symbol, or an earlier row, that
             is not there. Rule ``order``: the first is earlier than what was matched.
-            Rule ``layout``: they are no bars.
+            Rules ``price`` and ``size``: a price is not finite and positive, a volume not finite
+            or below 0. Rule ``layout``: they are no bars.
         """
         self._inputs = Inputs(
             BARS,
@@ -119,7 +120,7 @@ class Machine:
         InvalidData
             Names the row; none is taken. Rule ``symbol``: there is no such symbol. Rule ``order``:
             it is earlier than one before it, or than what :meth:`finish` was told.
-            Rule ``layout``: they are no bars.
+            Rules ``price``, ``size`` and ``layout`` as :meth:`load`.
         """
         self._inputs.append(bars)
         self._hold_inputs()

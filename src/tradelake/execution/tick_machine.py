@@ -78,7 +78,7 @@ class TickMachine(Machine):
         Raises
         ------
         InvalidData
-            As :meth:`Machine.load`.
+            As :meth:`Machine.load`, and rules ``kind`` and ``side``.
         """
         self._inputs = Inputs(
             TICKS,
@@ -106,7 +106,7 @@ class TickMachine(Machine):
         Raises
         ------
         InvalidData
-            As :meth:`Machine.append`; none is taken.
+            As :meth:`Machine.append`, and rules ``kind`` and ``side``; none is taken.
         """
         self._inputs.append(ticks)
         self._hold_inputs()
