@@ -111,6 +111,13 @@ class Inputs:
         """Take down that everything up to an instant was handled: nothing earlier may follow."""
         self._now_ns = max(self._now_ns, until_ns)
 
+    def widen(self, symbols: int) -> None:
+        """Take rows of so many symbols from now on, the new ones numbered after the others."""
+        if self._newest is not None:
+            more = np.full(symbols - self.symbols, NONE, np.int64)
+            self._newest = np.concatenate((self._newest, more))
+        self.symbols = symbols
+
     def append(self, rows: Rows) -> None:
         """Hold more rows, which follow those held; what they follow on is found here.
 

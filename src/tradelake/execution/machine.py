@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tradelake.errors import InvalidData
+from tradelake.execution.announcing import announced
 from tradelake.execution.inputs import BARS, Inputs, check_instruments
 from tradelake.execution.layout import NONE, OrderType, Sizing, Status, TimeInForce
 from tradelake.execution.state import BAR, Rows, State, busy_orders, grown, new_state, plain
@@ -138,6 +139,28 @@ class Machine:
         """
         if self._inputs.forget(until, self.terms.impact_window) is not None:
             self._hold_inputs()
+
+    def announce(self, rows: Rows, symbols: Sequence[str] = ()) -> None:
+        """Take terms of instruments that became known, and symbols that are new.
+
+        What changes does so when an input, or :meth:`finish`, gets to its instant.
+
+        Parameters
+        ----------
+        rows : Rows
+            As of :func:`tradelake.execution.announcing.announced`.
+        symbols : sequence of str
+            Names of those that are new; they get the numbers that follow.
+
+        Raises
+        ------
+        InvalidData
+            As the function named above; nothing is taken then.
+        """
+        names = [*self.symbols, *symbols]
+        self.state = announced(self.state, names, rows, self._inputs.matched_ns)
+        self.symbols = {name: number for number, name in enumerate(names)}
+        self._inputs.widen(len(names))
 
     @property
     def forgotten(self) -> int:

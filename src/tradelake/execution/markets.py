@@ -67,6 +67,18 @@ def roomier(market: Market, orders: int) -> Market:
     return market._replace(resting=resting)
 
 
+def wider(market: Market, symbols: int) -> Market:
+    """Return the market with so many symbols; of the new ones nothing is known yet."""
+    levels = market.books.keys.shape[2]
+    wide = new_market(symbols, market.tape, levels)
+    wide.rows[: len(market.rows)] = market.rows
+    deepest = int(market.books.counts.max(initial=0))
+    for old, new in zip(market.books, wide.books, strict=True):
+        kept = old[..., :deepest] if old.ndim == 3 else old
+        new[tuple(slice(size) for size in kept.shape)] = kept
+    return wide._replace(resting=market.resting)
+
+
 def new_market(symbols: int, tape: Rows, levels: int = LEVELS) -> Market:
     """Return a market of which nothing is known yet.
 

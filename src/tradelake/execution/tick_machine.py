@@ -10,7 +10,7 @@ from tradelake.execution.book import LEVELS
 from tradelake.execution.inputs import TICKS, Inputs, moved
 from tradelake.execution.layout import NONE
 from tradelake.execution.machine import Machine
-from tradelake.execution.markets import Market, new_market, roomier
+from tradelake.execution.markets import Market, new_market, roomier, wider
 from tradelake.execution.state import Rows, busy_orders, grown
 from tradelake.execution.terms import Terms
 from tradelake.market.tape import TICK
@@ -122,6 +122,11 @@ class TickMachine(Machine):
         event = self.state.counters["event"]
         event[:] = np.maximum(event - (self._inputs.forgotten - gone), NONE)
         self._hold_inputs()
+
+    def announce(self, rows: Rows, symbols: Sequence[str] = ()) -> None:
+        """Take terms and symbols that became known, as :meth:`Machine.announce`."""
+        super().announce(rows, symbols)
+        self.market = wider(self.market, len(self.symbols))
 
     def prepare(self) -> None:
         """Compile what this calls, or load it from disk; once a process."""
