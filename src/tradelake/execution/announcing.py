@@ -8,7 +8,7 @@ import numpy as np
 
 from tradelake.errors import InvalidData
 from tradelake.execution.inputs import check_instruments
-from tradelake.execution.state import Rows, State, new_state
+from tradelake.execution.state import NEVER, Rows, State, new_state
 from tradelake.execution.terms import INSTRUMENT
 
 
@@ -25,9 +25,9 @@ def announced(state: State, names: Sequence[str], rows: Rows, now_ns: int) -> St
     names : sequence of str
         Of all symbols, the new ones last.
     rows : Rows
-        :data:`~tradelake.execution.terms.INSTRUMENT` rows in any order: of symbols that are known
-        what follows on the terms in force, of symbols that are new everything; the first of these
-        is in force at once.
+        :data:`~tradelake.execution.terms.INSTRUMENT` rows in any order. Of a symbol that is known
+        they follow on the terms in force, in place of what was known for their first instant and
+        later. Of a symbol that is new they are everything, and the first is in force at once.
     now_ns : int
         Up to where everything was handled.
 
@@ -39,9 +39,7 @@ def announced(state: State, names: Sequence[str], rows: Rows, now_ns: int) -> St
     """
     rows = np.array(rows, INSTRUMENT, ndmin=1)
     _check_instants(state, names, rows, now_ns)
-    told = state.instruments["symbol"]
-    holds = state.instruments[np.arange(len(told)) >= state.symbols["row"][told]]
-    rows = np.concatenate((holds, rows))
+    rows = np.concatenate((_still_holding(state, rows), rows))
     rows = check_instruments(names, rows[np.lexsort((rows["from_ns"], rows["symbol"]))])
     fresh, known = new_state(rows, 0, 1), len(state.symbols)
     symbols, positions = fresh.symbols, fresh.positions
@@ -55,10 +53,25 @@ def announced(state: State, names: Sequence[str], rows: Rows, now_ns: int) -> St
     )
 
 
+def _still_holding(state: State, rows: Rows) -> Rows:
+    """Return the terms in force, and those for later that stay as they were told."""
+    known = state.instruments
+    symbols = known["symbol"]
+    in_force = state.symbols["row"][symbols]
+    replaced_ns = np.full(len(state.symbols), NEVER)
+    told = rows[rows["symbol"] < len(state.symbols)]
+    np.minimum.at(replaced_ns, told["symbol"], told["from_ns"])
+    places = np.arange(len(known))
+    later = (places > in_force) & (known["from_ns"] < replaced_ns[symbols])
+    return known[(places == in_force) | later]
+
+
 def _check_instants(state: State, names: Sequence[str], rows: Rows, now_ns: int) -> None:
     for row in rows:
         number, from_ns = int(row["symbol"]), int(row["from_ns"])
-        if not 0 <= number < len(state.symbols):
+        if number < 0:
+            raise InvalidData("instruments", f"expected a symbol of 0 or more; found {number}")
+        if number >= len(state.symbols):
             continue
         in_force = int(state.instruments["from_ns"][state.symbols["row"][number]])
         if from_ns < now_ns or from_ns <= in_force:
