@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +84,23 @@ if TYPE_CHECKING:
     show_default=True,
     help="Connections an account may have to a venue (406).",
 )
+@click.option(
+    "--cash",
+    type=NOT_NEGATIVE,
+    default=100_000.0,
+    show_default=True,
+    help="What the paper account has at the start.",
+)
+@click.option("--currency", default="USD", show_default=True, help="What its cash is counted in.")
+@click.option(
+    "--matching",
+    type=click.Choice(["paper", "quotes", "books"]),
+    default="paper",
+    show_default=True,
+    help="How its orders fill: as Alpaca's paper venue does it, or as quotes or books allow.",
+)
 def exchange(**given: Any) -> None:  # noqa: ANN401 - click passes options by name
-    """Run an Alpaca-compatible exchange: market-data stream and historical REST."""
+    """Run an Alpaca-compatible exchange: market data, history, and a paper account to trade in."""
     from tradelake.exchange.service import run_exchange
 
     run_exchange(_exchange_options(**given))
@@ -105,6 +121,7 @@ def _exchange_options(
     live: float | None,
     skew: float,
     unclean_hold: float,
+    cash: float,
     **same: Any,  # noqa: ANN401 - options of equal name
 ) -> ExchangeOptions:
     from tradelake.exchange.options import ExchangeOptions, SyntheticOptions
@@ -128,5 +145,6 @@ def _exchange_options(
         live_s=live,
         skew_s=skew,
         unclean_hold_s=unclean_hold,
+        cash=Decimal(repr(cash)),
         **same,
     )

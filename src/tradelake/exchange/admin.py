@@ -15,6 +15,7 @@ from tradelake.errors import InvalidData
 from tradelake.exchange.connection import Connections
 from tradelake.exchange.faults import KINDS, Faults
 from tradelake.exchange.ledger import Ledger
+from tradelake.exchange.paper.updates import UpdateStream
 from tradelake.exchange.player import Player
 from tradelake.exchange.source import IntArray, MarketSource
 from tradelake.market.timeframes import timeframe_ns
@@ -31,6 +32,7 @@ class AdminEndpoints:
     connections: Connections
     ledger: Ledger
     faults: Faults
+    updates: UpdateStream
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """Routes under ``prefix``."""
@@ -79,6 +81,7 @@ class AdminEndpoints:
             "sent": self.ledger.table(),
             "total_sent": self.ledger.total(),
             "duplicated": self.ledger.duplicates(),
+            "update_listeners": self.updates.listeners,
             "symbols": list(self.source.symbols),
             "source": self.source.description,
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -82,6 +83,21 @@ class Listing:
         self._assets = {symbol: listed(symbol) for symbol in symbols}
         self._renamed: dict[str, str] = {}
         self._silent: frozenset[str] = frozenset()
+        self._watchers: list[Callable[[ListedAsset], None]] = []
+
+    def watch(self, watcher: Callable[[ListedAsset], None]) -> None:
+        """Call ``watcher`` with every asset that changes, as it is then.
+
+        What it raises refuses the change, which has not been made then.
+        """
+        self._watchers.append(watcher)
+
+    def find(self, name: str) -> ListedAsset | None:
+        """Return the asset of a symbol, with or without the slash, or of an id; or None."""
+        for asset in self.assets():
+            if name in (asset.symbol, asset.symbol.replace("/", ""), asset.asset_id):
+                return asset
+        return None
 
     @property
     def symbols(self) -> list[str]:
@@ -157,6 +173,9 @@ class Listing:
             raise InvalidData(
                 "assets", f"expected {', '.join(sorted(_TERMS))}; found {sorted(terms)}"
             )
+        for name, text in terms.items():
+            if not _is_decimal(text):
+                raise InvalidData("assets", f"expected {name} of 0 or more; found {text!r:.40}")
         asset = self._active(symbol)
         self._set(convert(asdict(asset) | terms, ListedAsset))
 
@@ -167,9 +186,19 @@ class Listing:
         return asset
 
     def _set(self, asset: ListedAsset) -> None:
+        for watcher in self._watchers:
+            watcher(asset)
         self._assets[asset.symbol] = asset
         gone = {symbol for symbol, known in self._assets.items() if not known.active}
         self._silent = frozenset(gone | (self._renamed.keys() - self._assets.keys()))
+
+
+def _is_decimal(text: str) -> bool:
+    try:
+        value = Decimal(text)
+    except ArithmeticError:
+        return False
+    return value.is_finite() and value >= 0
 
 
 class _Order(msgspec.Struct, forbid_unknown_fields=True):
@@ -179,6 +208,13 @@ class _Order(msgspec.Struct, forbid_unknown_fields=True):
     symbol: str
     to: str = ""
     terms: dict[str, str] = {}
+
+
+def keyless(request: web.Request, key_header: str) -> web.Response | None:
+    """Return the trading API's answer to a request without a key; None where it has one."""
+    if key_header in request.headers:
+        return None
+    return web.json_response({"message": "forbidden."}, status=403)
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,9 +259,9 @@ class AssetEndpoints:
         if refusal is not None:
             return refusal
         name = "/".join(request.match_info.values())
-        for asset in self.listing.assets():
-            if name in (asset.symbol, asset.symbol.replace("/", ""), asset.asset_id):
-                return web.json_response(asset.body())
+        asset = self.listing.find(name)
+        if asset is not None:
+            return web.json_response(asset.body())
         message = {"code": _NOT_FOUND, "message": f"asset not found for {name}"}
         return web.json_response(message, status=404)
 
@@ -252,6 +288,4 @@ class AssetEndpoints:
         return web.json_response([asset.body() for asset in listing.assets()])
 
     def _refusal(self, request: web.Request) -> web.Response | None:
-        if self.key_header in request.headers:
-            return None
-        return web.json_response({"message": "forbidden."}, status=403)
+        return keyless(request, self.key_header)

@@ -31,6 +31,8 @@ class Faults:
         Clients that connection faults act on.
     lateness : Lateness
         Where late trades are ordered.
+    update_streams : set of callable
+        What breaks each connection to ``trade_updates``.
     """
 
     connections: Connections
@@ -38,9 +40,11 @@ class Faults:
     frames: dict[FrameFault, int] = field(default_factory=dict)
     connect_errors: list[int] = field(default_factory=list)
     http_errors: list[int] = field(default_factory=list)
+    lost_answers: list[int] = field(default_factory=list)
     partial_acknowledgements: int = 0
     resets: bool = False
     credentials: tuple[str, str] | None = None
+    update_streams: set[Callable[[], None]] = field(default_factory=set)
 
     def next_frame(self) -> FrameFault | None:
         """The fault of the frame about to be sent, if any."""
@@ -56,6 +60,7 @@ class Faults:
             "frames": {kind: left for kind, left in self.frames.items() if left},
             "connect_errors": self.connect_errors,
             "http_errors": self.http_errors,
+            "lost_answers": self.lost_answers,
             "partial_acknowledgements": self.partial_acknowledgements,
             "late_trades": self.lateness.forced,
         }
@@ -92,6 +97,13 @@ def _code(request: Mapping[str, Any]) -> int:
         )
     assert isinstance(code, int)
     return code
+
+
+def _status(request: Mapping[str, Any], default: int) -> int:
+    status = _count(request, "status", default)
+    if not 400 <= status <= 599:
+        raise InvalidData("fault", f"expected status of 400 to 599; found {status}")
+    return status
 
 
 async def _mute(faults: Faults, request: Mapping[str, Any]) -> None:
@@ -137,11 +149,19 @@ async def _rate_limit(faults: Faults, request: Mapping[str, Any]) -> None:
 
 
 async def _http_error(faults: Faults, request: Mapping[str, Any]) -> None:
-    """The next ``count`` REST requests are answered ``status``."""
-    status = _count(request, "status", 500)
-    if not 400 <= status <= 599:
-        raise InvalidData("fault", f"expected status of 400 to 599; found {status}")
-    faults.http_errors.extend([status] * _count(request, "count", 1))
+    """The next ``count`` REST requests are answered ``status``, and nothing is done."""
+    faults.http_errors.extend([_status(request, 500)] * _count(request, "count", 1))
+
+
+async def _lost_answer(faults: Faults, request: Mapping[str, Any]) -> None:
+    """The next ``count`` REST requests are done and then answered ``status``."""
+    faults.lost_answers.extend([_status(request, 504)] * _count(request, "count", 1))
+
+
+async def _cut_updates(faults: Faults, _request: Mapping[str, Any]) -> None:
+    """Connections to ``trade_updates`` break; what happens meanwhile is never told there."""
+    for drop in faults.update_streams:
+        drop()
 
 
 async def _duplicate(faults: Faults, request: Mapping[str, Any]) -> None:
@@ -191,10 +211,12 @@ KINDS: Final[Mapping[str, Callable[[Faults, Mapping[str, Any]], Awaitable[None]]
     "book_reset": _book_reset,
     "connect_error": _connect_error,
     "cut": _cut,
+    "cut_updates": _cut_updates,
     "duplicate": _duplicate,
     "error": _error,
     "http_error": _http_error,
     "late_trades": _late_trades,
+    "lost_answer": _lost_answer,
     "mute": _mute,
     "partial_acknowledgement": _partial_acknowledgement,
     "poison": _poison,

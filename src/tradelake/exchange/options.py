@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from tradelake.errors import ConfigError
+from tradelake.execution.layout import MOST_CASH
 from tradelake.market.venues import VENUES
 
 Start = Literal["told", "at_once", "subscribed"]
 """When the playback begins: at ``POST /_exchange/start``, at once, or at the first subscription."""
+
+MatchingName = Literal["paper", "quotes", "books"]
+"""How the paper account's orders are filled."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +117,10 @@ class ExchangeOptions:
         long, and until the minute is full.
     skew_s : float
         With ``live_s``: how much the venue's clock is ahead of this machine's.
+    cash, currency : Decimal, str
+        What the paper account has at the start. It trades pairs quoted in its currency.
+    matching : {"paper", "quotes", "books"}
+        How its orders are filled; see :data:`tradelake.exchange.paper.matching.MATCHINGS`.
     """
 
     data: Path | None = None
@@ -141,6 +150,9 @@ class ExchangeOptions:
     journal: Path | None = None
     live_s: float | None = None
     skew_s: float = 0.0
+    cash: Decimal = Decimal(100_000)
+    currency: str = "USD"
+    matching: MatchingName = "paper"
 
     def __post_init__(self) -> None:
         if (self.data is None) == (self.synthetic is None):
@@ -157,6 +169,13 @@ class ExchangeOptions:
             raise ConfigError(
                 "exchange: expected late_trade_fraction in [0, 1];"
                 f" found {self.late_trade_fraction}"
+            )
+        if not (self.cash.is_finite() and 0 <= self.cash <= Decimal(MOST_CASH)):
+            raise ConfigError(f"exchange: expected cash of 0 to {MOST_CASH:g}; found {self.cash}")
+        if self.matching not in get_args(MatchingName):
+            raise ConfigError(
+                f"exchange: expected matching of {', '.join(get_args(MatchingName))}; "
+                f"found {self.matching!r}"
             )
         if not 1 <= self.frame_messages < 1 << 16 or not 0 <= self.port < 1 << 16:
             raise ConfigError(

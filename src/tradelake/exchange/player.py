@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -96,6 +96,8 @@ class Player:
         How fast.
     connections, ledger, tape, faults
         Who is sent what, where it is counted and kept, and what goes wrong.
+    watcher : callable
+        Called with what is published, before clients are sent it.
     """
 
     def __init__(
@@ -108,7 +110,9 @@ class Player:
         tape: Tape,
         faults: Faults,
         listing: Listing,
+        watcher: Callable[[Sequence[Message]], None],
     ) -> None:
+        self._watcher = watcher
         self._source = source
         self._pace = pace
         self._connections = connections
@@ -133,6 +137,11 @@ class Player:
         span_ns = max(1, session.end_ns - session.start_ns)
         share = min(1.0, max(0.0, (self.event_ns - session.start_ns) / span_ns))
         return (self._played + share * session.weight) / self._total
+
+    @property
+    def now_ns(self) -> int:
+        """The market's time: of what was published last, or of the first session's start."""
+        return max(self.event_ns, min((one.start_ns for one in self._source.sessions), default=0))
 
     def start(self) -> None:
         """Begin; a second call changes nothing."""
@@ -179,6 +188,8 @@ class Player:
         self._ledger.published(frame, time.time_ns())
         for message in frame:
             self._tape.add(message.key, message.record)
+        if frame:
+            self._watcher(frame)
         live = self._connections.live()
         if len(live) == 1:
             await self._send(live[0], frame)

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from aiohttp import WSCloseCode, web
 
@@ -22,6 +23,10 @@ from tradelake.exchange.faults import Faults
 from tradelake.exchange.journal import Journal
 from tradelake.exchange.ledger import Ledger
 from tradelake.exchange.options import ExchangeOptions, SyntheticOptions
+from tradelake.exchange.paper.account import PaperAccount
+from tradelake.exchange.paper.endpoints import PaperEndpoints
+from tradelake.exchange.paper.matching import MATCHINGS
+from tradelake.exchange.paper.updates import UpdateStream
 from tradelake.exchange.player import Pace, Player
 from tradelake.exchange.publication import Lateness
 from tradelake.exchange.ratelimit import RateLimit
@@ -84,6 +89,11 @@ def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Applicati
         options.skew_s,
     )
     listing = Listing(source.symbols, tape)
+    matching = MATCHINGS[options.matching]
+    account = PaperAccount(matching, options.cash, options.currency, tape, seed)
+    admits = partial(credentials_match, options, faults)
+    updates = UpdateStream(admits, faults, options.auth_timeout_s)
+    paper = PaperEndpoints(account, listing, updates, lambda: player.now_ns, KEY_HEADER)
     player = Player(
         source,
         pace,
@@ -92,6 +102,7 @@ def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Applicati
         tape=tape,
         faults=faults,
         listing=listing,
+        watcher=paper.observe,
     )
     stream = StreamEndpoint(
         options=options,
@@ -109,11 +120,15 @@ def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Applicati
     app.add_routes([web.get(_DATA, stream.handle)])
     app.add_routes(RestEndpoints(BarStore(source.history, tape), tape).routes(_DATA))
     app.add_routes(AssetEndpoints(listing, KEY_HEADER).routes(_TRADING, _ADMIN))
-    app.add_routes(AdminEndpoints(source, player, connections, ledger, faults).routes(_ADMIN))
+    app.add_routes(paper.routes(_TRADING))
+    app.add_routes(
+        AdminEndpoints(source, player, connections, ledger, faults, updates).routes(_ADMIN)
+    )
 
     async def close_connections(_app: web.Application) -> None:
         for connection in connections.all():
             await connection.close(WSCloseCode.GOING_AWAY)
+        await updates.close()
 
     async def close_ledger(_app: web.Application) -> None:
         ledger.close()
@@ -154,6 +169,8 @@ def _guard(
         if not admitted:
             return _message(429, "too many requests.", headers)
         response = await answer(request, handler)
+        if faults.lost_answers:
+            return _message(faults.lost_answers.pop(0), "injected fault", headers)
         response.headers.update(headers)
         return response
 

@@ -63,7 +63,8 @@ def _still_holding(state: State, rows: Rows) -> Rows:
     np.minimum.at(replaced_ns, told["symbol"], told["from_ns"])
     places = np.arange(len(known))
     later = (places > in_force) & (known["from_ns"] < replaced_ns[symbols])
-    return known[(places == in_force) | later]
+    holding: Rows = known[(places == in_force) | later]
+    return holding
 
 
 def _check_instants(state: State, names: Sequence[str], rows: Rows, now_ns: int) -> None:

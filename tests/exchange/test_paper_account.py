@@ -1,0 +1,386 @@
+"""The paper account: Alpaca's rules on orders, money to the unit, the venue's changes of mind."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.exchange.paper_account import SECOND, T0, Desk
+from tradelake.errors import InvalidData
+from tradelake.exchange.paper.asks import ReplaceBody, read_order, read_replacement
+from tradelake.exchange.paper.refusals import Refused
+
+
+def _body(**changes: Any) -> bytes:
+    order = {
+        "symbol": "BTC/USD",
+        "qty": "0.1",
+        "side": "buy",
+        "type": "market",
+        "time_in_force": "gtc",
+    }
+    return json.dumps({k: v for k, v in (order | changes).items() if v is not None}).encode()
+
+
+def test_a_market_buy_pays_the_ask_and_its_fee_in_the_asset_received() -> None:
+    desk = Desk()
+    desk.quote(99_990.0, 100_000.0)
+    order = desk.place("buy", "0.5")
+    assert (order.status, order.average_price) == ("filled", Decimal(100_000))
+    assert desk.held() == Decimal("0.5") - Decimal("0.00125")  # 25 bps of what arrives
+    assert desk.account.figures().cash == Decimal(50_000)
+    assert desk.events() == [("new", "new"), ("fill", "filled")]
+    kinds = [one.kind for one in desk.account.blotter.activities]
+    assert kinds == ["FILL", "CFEE"]
+    assert desk.account.blotter.activities[1].body["qty"] == "-0.00125"
+
+
+def test_a_sell_pays_its_fee_in_cash_and_everything_is_accounted_for() -> None:
+    desk = Desk()
+    desk.quote(99_990.0, 100_000.0)
+    desk.place("buy", "0.5")
+    held = desk.held()
+    desk.quote(110_000.0, 110_001.0)
+    order = desk.close("BTCUSD")
+    proceeds = held * 110_000
+    assert order.quantity == order.filled_quantity == held
+    assert desk.account.figures().cash == 50_000 + proceeds - round(proceeds * Decimal("0.0025"), 8)
+    assert desk.account.positions() == []
+    assert desk.account.figures().equity == desk.account.figures().cash
+
+
+def test_a_resting_limit_fills_as_a_maker_when_the_market_comes_to_it() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    order = desk.place("buy", "2", limit="99")
+    assert order.status == "new"
+    assert desk.account.figures().available == Decimal(100_000 - 198)
+    desk.quote(98.0, 99.0)
+    assert (order.status, order.average_price) == ("filled", Decimal(99))
+    assert desk.held() == 2 - 2 * Decimal("0.0015")
+    assert desk.events() == [("new", "new"), ("fill", "filled")]
+
+
+def test_an_order_fills_in_parts_when_less_is_displayed() -> None:
+    desk = Desk("quotes")
+    desk.quote(99.0, 100.0, size=1.5)
+    order = desk.place("buy", "4")
+    assert (order.status, order.filled_quantity) == ("partially_filled", Decimal("1.5"))
+    desk.quote(99.0, 101.0, size=5.0)
+    assert (order.status, order.average_price) == ("filled", Decimal("100.625"))
+    told = desk.account.blotter.updates()
+    assert [u.event for u in told] == ["new", "partial_fill", "fill"]
+    assert [u.quantity for u in told] == [None, Decimal("1.5"), Decimal("2.5")]
+    assert told[1].order["filled_qty"] == "1.5"
+    assert told[2].position == desk.held()
+
+
+def test_displayed_size_counts_for_nothing_when_matching_is_as_on_paper() -> None:
+    desk = Desk("paper", seed=1)
+    desk.quote(99.0, 100.0, size=0.001)
+    assert desk.place("buy", "4").filled_quantity > 1
+
+
+def test_one_fill_in_ten_is_cut_when_matching_is_as_on_paper() -> None:
+    desk = Desk("paper", cash="9000000")
+    desk.quote(0.99, 1.0)
+    cut = 0
+    for _ in range(400):
+        cut += desk.place("buy", "10").status == "partially_filled"
+        desk.quote(0.99, 1.0)
+    assert 20 <= cut <= 62  # 40 in the mean, 6 its deviation
+
+
+def test_the_rest_is_cancelled_when_an_order_is_ioc() -> None:
+    desk = Desk("quotes")
+    desk.quote(99.0, 100.0, size=1.5)
+    order = desk.place("buy", "4", tif="ioc")
+    assert (order.status, order.filled_quantity) == ("canceled", Decimal("1.5"))
+    assert [event for event, _ in desk.events()] == ["new", "partial_fill", "canceled"]
+
+
+def test_a_stop_limit_waits_for_its_stop() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    desk.place("buy", "1")
+    order = desk.place("sell", "0.5", limit="94", stop="95")
+    desk.quote(96.0, 97.0)
+    assert order.status == "new"
+    desk.quote(94.5, 95.5)
+    assert (order.status, order.average_price) == ("filled", Decimal("94.5"))
+
+
+def test_a_notional_buys_as_much_as_it_pays_for() -> None:
+    desk = Desk()
+    desk.quote(2_999.0, 3_000.0, symbol="ETH/USD", size=1e6)
+    order = desk.place("buy", notional="100", symbol="ETH/USD")
+    assert order.filled_quantity == Decimal("0.033333333")
+    assert order.body()["qty"] is None
+    assert order.body()["notional"] == "100"
+
+
+def test_a_replacement_takes_the_place_of_an_order_that_works() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    order = desk.place("buy", "2", limit="90", client_order_id="mine")
+    other = desk.account.replace(order.order_id, ReplaceBody(limit_price=Decimal(91)))
+    assert (order.status, order.replaced_by) == ("replaced", other.order_id)
+    assert (other.replaces, other.quantity) == (order.order_id, Decimal(2))
+    assert other.client_order_id not in ("", "mine")
+    assert desk.account.figures().available == Decimal(100_000 - 182)
+    desk.quote(90.0, 91.0)
+    assert other.status == "filled"
+    with pytest.raises(Refused, match='already in "replaced" state'):
+        desk.account.replace(order.order_id, ReplaceBody(limit_price=Decimal(92)))
+
+
+def test_an_order_stays_when_what_shall_replace_it_is_refused() -> None:
+    desk = Desk(cash="1000")
+    desk.quote(100.0, 101.0)
+    order = desk.place("buy", "2", limit="90")
+    with pytest.raises(Refused, match="40310000: insufficient balance for USD"):
+        desk.account.replace(order.order_id, ReplaceBody(qty=Decimal(50)))
+    assert order.status == "new"
+    assert desk.account.figures().available == Decimal(820)
+
+
+def test_a_cancel_ends_an_order_and_frees_what_it_promised() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    order = desk.place("buy", "2", limit="90")
+    desk.account.cancel(order.order_id)
+    assert order.status == "canceled"
+    assert order.body()["canceled_at"] is not None
+    assert desk.account.figures().available == Decimal(100_000)
+    with pytest.raises(Refused, match='already in "canceled" state'):
+        desk.account.cancel(order.order_id)
+
+
+@pytest.mark.parametrize(
+    ("order", "said"),
+    [
+        ({"qty": "2000"}, "40310000: insufficient balance for USD .requested: 202000, available"),
+        ({"qty": "0.0000001"}, "40310000: cost basis must be >= minimal amount of order 1"),
+        ({"qty": "1", "side": "sell"}, "40310000: insufficient balance for BTC .requested: 1, av"),
+        ({"qty": "1", "limit": "90.001"}, "42210000: price is not a multiple"),
+        ({"qty": "3000", "limit": "90"}, "40310000: order notional must be <= 200000"),
+        ({"notional": "300000"}, "40310000: order notional must be <= 200000"),
+        ({"qty": "1", "symbol": "ETH/BTC"}, "42210000: the account holds USD; ETH/BTC is not"),
+        ({"qty": "1", "symbol": "ETH/USD"}, "42210000: no price is known of ETH/USD yet"),
+        ({"qty": "1", "client_order_id": "taken"}, "40010001: client_order_id must be unique"),
+    ],
+)
+def test_an_order_is_refused_as_alpaca_does(order: dict[str, Any], said: str) -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    desk.place("buy", "1", limit="50", client_order_id="taken")
+    before = desk.account.figures()
+    with pytest.raises(Refused, match=said):
+        desk.place(**({"side": "buy"} | order))
+    assert desk.account.figures() == before
+    assert len(desk.account.blotter.orders()) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "http", "said"),
+    [
+        (b"", 400, "request body format is invalid"),
+        (b"[]", 400, "request body format is invalid"),
+        (_body(qty="lots"), 400, "request body format is invalid"),
+        (_body(qty=None), 422, "qty or notional is required"),
+        (_body(notional="5"), 422, "only one of qty or notional is accepted"),
+        (_body(qty="0"), 422, "qty must be > 0"),
+        (_body(qty="-1"), 422, "qty must be > 0"),
+        (_body(qty="NaN"), 422, "qty must be > 0"),
+        (_body(qty="1e30"), 422, "qty must be > 0 and < 1e18"),
+        (_body(qty="0.0000000001"), 422, "qty must be limited to 9 decimal places"),
+        (_body(side="hold"), 422, "invalid side"),
+        (_body(side=None), 422, "side is required"),
+        (_body(type="iceberg"), 422, "invalid type"),
+        (_body(type="stop", stop_price="3"), 422, "invalid order type for crypto order"),
+        (_body(type="trailing_stop", trail_price="3"), 422, "invalid order type for crypto order"),
+        (_body(time_in_force="day"), 422, "invalid crypto time_in_force"),
+        (_body(time_in_force=None), 422, "invalid crypto time_in_force"),
+        (_body(symbol=None), 422, "symbol is required"),
+        (_body(type="limit"), 422, "limit orders require a limit price"),
+        (_body(limit_price="5"), 422, "market orders require no stop or limit price"),
+        (_body(type="limit", limit_price="0"), 422, "limit price must be > 0"),
+        (_body(type="stop_limit", limit_price="5"), 422, "require both stop and limit price"),
+        (_body(order_class="bracket"), 422, "advanced order_class: 'bracket'"),
+        (_body(extended_hours=True), 422, "extended hours order"),
+        (_body(client_order_id="x" * 129), 422, "no more than 128 characters"),
+    ],
+)
+def test_a_body_is_refused_when_it_makes_no_order(body: bytes, http: int, said: str) -> None:
+    with pytest.raises(Refused, match=said) as refused:
+        read_order(body)
+    assert refused.value.answer.http == http
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"qty": "-1"}', b'{"trail": "1"}', b"7"])
+def test_a_replacement_is_refused_when_it_changes_nothing_that_can_change(body: bytes) -> None:
+    with pytest.raises(Refused):
+        read_replacement(body)
+
+
+def test_numbers_may_come_as_numbers_or_in_scientific_notation() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    assert desk.post(_body(qty=1e-2)).filled_quantity == Decimal("0.01")
+    assert desk.post(_body(qty="1e-02")).filled_quantity == Decimal("0.01")
+
+
+def test_new_orders_are_refused_and_working_ones_wait_when_trading_halts() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    waiting = desk.place("buy", "1", limit="95")
+    desk.listing.halt("BTC/USD")
+    with pytest.raises(Refused, match="asset BTC/USD is not tradable"):
+        desk.place("buy", "1")
+    desk.quote(90.0, 91.0)
+    assert waiting.status == "new"
+    desk.listing.resume("BTC/USD")
+    desk.quote(90.0, 91.0)
+    assert waiting.status == "filled"
+    assert desk.place("buy", "1").status == "filled"
+
+
+def test_positions_are_closed_and_orders_cancelled_when_an_asset_is_delisted() -> None:
+    desk = Desk()
+    desk.quote(100.0, 100.0)
+    desk.place("buy", "1")
+    held = desk.held()
+    resting = desk.place("buy", "1", limit="50")
+    desk.events()
+    desk.listing.delist("BTC/USD")
+    assert resting.status == "canceled"
+    assert desk.held() == 0
+    fee = round(held * 100 * Decimal("0.0025"), 8)
+    assert desk.account.figures().cash == 99_900 + held * 100 - fee
+    assert sorted(desk.events()) == [("canceled", "canceled"), ("fill", "filled")]
+    closing = desk.account.blotter.orders()[-1]
+    assert (closing.side, closing.status, closing.quantity) == ("sell", "filled", held)
+    with pytest.raises(Refused, match="asset BTC/USD is not active"):
+        desk.place("buy", "1")
+
+
+def test_position_and_orders_go_on_under_the_new_name_when_an_asset_is_renamed() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    desk.place("buy", "1")
+    resting = desk.place("buy", "1", limit="90")
+    desk.listing.rename("BTC/USD", "XBT/USD")
+    desk.quote(89.0, 90.0, symbol="XBT/USD")
+    assert resting.status == "filled"
+    assert [one.body()["symbol"] for one in desk.account.positions()] == ["XBTUSD"]
+
+
+def test_increments_that_change_count_for_the_next_order() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    desk.place("buy", "1", limit="90.25")
+    desk.listing.change("BTC/USD", {"price_increment": "0.5"})
+    with pytest.raises(Refused, match="price is not a multiple"):
+        desk.place("buy", "1", limit="90.25")
+    assert desk.place("buy", "1", limit="90.5").status == "new"
+
+
+def test_a_change_is_refused_when_its_terms_are_no_numbers() -> None:
+    desk = Desk()
+    with pytest.raises(InvalidData, match="expected price_increment of 0 or more; found 'x'"):
+        desk.listing.change("BTC/USD", {"price_increment": "x"})
+
+
+def test_the_smallest_order_grows_on_its_day() -> None:
+    desk = Desk()
+    desk.now_ns = 1_787_616_000_000_000_000 - 2 * SECOND  # 2026-08-25
+    desk.quote(100.0, 101.0)
+    desk.place("buy", notional="5")
+    desk.quote(100.0, 101.0, after_s=10)
+    with pytest.raises(Refused, match="minimal amount of order 10"):
+        desk.place("buy", notional="5")
+
+
+def test_fees_fall_on_the_day_after_a_tier_was_reached() -> None:
+    desk = Desk("paper", cash="10000000", seed=1)
+    desk.quote(99_999.0, 100_000.0)
+    desk.place("buy", "1.5")
+    desk.quote(99_999.0, 100_000.0, after_s=86_400)
+    before = desk.held()
+    order = desk.place("buy", "0.1")
+    desk.quote(99_999.0, 100_000.0)
+    assert order.status == "filled"
+    assert desk.held() - before == Decimal("0.1") * (1 - Decimal("0.0022"))
+
+
+def test_equity_of_the_day_before_is_kept() -> None:
+    desk = Desk("quotes")
+    desk.quote(100.0, 100.0)
+    desk.place("buy", "1")
+    desk.quote(120.0, 120.0)
+    figures = desk.account.figures
+    desk.account.begin(desk.now_ns)
+    evening = figures().equity
+    desk.quote(200.0, 200.0, after_s=86_400)
+    desk.account.begin(desk.now_ns)
+    assert figures().last_equity == evening
+    assert figures().equity > evening
+
+
+def test_time_stands_still_when_the_market_goes_back() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    desk.place("buy", "1", limit="90")
+    desk.now_ns = T0 - 86_400 * SECOND
+    desk.quote(95.0, 96.0)
+    order = desk.place("buy", "1")
+    assert order.average_price == Decimal(96)
+    assert order.created_ns > T0
+
+
+@pytest.mark.parametrize(
+    "quote",
+    [(0.0, 101.0), (float("nan"), 101.0), (100.0, float("inf")), (102.0, 101.0), (-5.0, 101.0)],
+)
+def test_a_quote_without_honest_prices_fills_nothing_it_does_not_show(
+    quote: tuple[float, float],
+) -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    order = desk.place("buy", "1", limit="90")
+    desk.quote(*quote)
+    assert order.status == "new"
+    desk.quote(89.0, 90.0)
+    assert order.status == "filled"
+
+
+def test_a_close_is_refused_when_orders_promise_what_is_held() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    desk.place("buy", "1")
+    desk.place("sell", "0.5", limit="150")
+    with pytest.raises(Refused, match="insufficient balance for BTC"):
+        desk.close("BTC/USD")
+    assert desk.close("BTC/USD", share="0.25").status == "filled"
+    with pytest.raises(Refused, match="position does not exist"):
+        desk.close("ETH/USD")
+
+
+def test_a_trade_through_a_limit_fills_it_when_trades_count() -> None:
+    desk = Desk("quotes")
+    desk.quote(100.0, 101.0)
+    order = desk.place("buy", "1", limit="99")
+    desk.trade(98.5, 0.25)
+    assert (order.status, order.filled_quantity) == ("partially_filled", Decimal("0.25"))
+
+
+def test_memory_is_bounded_when_a_resting_order_sees_the_market_go_by() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    desk.place("buy", "1", limit="50")
+    for step in range(3_000):
+        desk.quote(100.0 + step % 5, 106.0)
+    assert len(desk.account._market.machine.market.tape) < 200
