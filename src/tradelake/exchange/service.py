@@ -94,6 +94,7 @@ def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Applicati
     admits = partial(credentials_match, options, faults)
     updates = UpdateStream(admits, faults, options.auth_timeout_s)
     paper = PaperEndpoints(account, listing, updates, lambda: player.now_ns, KEY_HEADER)
+    listing.watch(paper.change)
     player = Player(
         source,
         pace,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
-from functools import partial
+from functools import wraps
 from typing import Any, Final
 
 from aiohttp import web
@@ -58,7 +58,6 @@ class PaperEndpoints:
         self._now = now
         self._key_header = key_header
         self._preparing: asyncio.Task[None] | None = None
-        listing.watch(self._change)
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """Routes under ``prefix``, and ``/stream``."""
@@ -87,7 +86,8 @@ class PaperEndpoints:
         self._account.observe(messages)
         self._tell()
 
-    def _change(self, asset: ListedAsset) -> None:
+    def change(self, asset: ListedAsset) -> None:
+        """Let what the venue says of an asset count from now on."""
         self._account.change(asset)
         self._tell()
 
@@ -96,7 +96,12 @@ class PaperEndpoints:
 
     def _answering(self, handler: _Handler) -> _Handler:
         """Return the handler with what is the same for all: the key, the time, refusals."""
-        return partial(self._answer, handler)
+
+        @wraps(handler)
+        async def answer(request: web.Request) -> web.Response:
+            return await self._answer(handler, request)
+
+        return answer
 
     async def _answer(self, handler: _Handler, request: web.Request) -> web.Response:
         refusal = keyless(request, self._key_header)
@@ -123,9 +128,11 @@ class PaperEndpoints:
         await asyncio.shield(self._preparing)
 
     async def _figures(self, _request: web.Request) -> web.Response:
+        """Cash, buying power and equity of the account."""
         return web.json_response(self._account.figures().body())
 
     async def _place(self, request: web.Request) -> web.Response:
+        """Place an order; 403 or 422 with Alpaca's code where it is refused."""
         ask = read_order(await request.read())
         asset = self._listing.find(ask.symbol)
         if asset is None:
@@ -133,28 +140,34 @@ class PaperEndpoints:
         return web.json_response(self._account.place(ask, asset).body())
 
     async def _orders(self, request: web.Request) -> web.Response:
+        """Orders by ``status`` (open, closed, all), ``symbols``, ``side``, ``after``, ``until``."""
         return web.json_response(
             [order.body() for order in _chosen(self._account.blotter.orders(), request.query)]
         )
 
     async def _order(self, request: web.Request) -> web.Response:
+        """An order by its id."""
         order = self._account.blotter.order(request.match_info["order_id"])
         return web.json_response(order.body())
 
     async def _by_client(self, request: web.Request) -> web.Response:
+        """The order of a ``client_order_id``."""
         order = self._account.blotter.order_of_client(request.query.get("client_order_id", ""))
         return web.json_response(order.body())
 
     async def _replace(self, request: web.Request) -> web.Response:
+        """Put another order in the place of one; ``qty`` is what shall be left to fill."""
         told = read_replacement(await request.read())
         order = self._account.replace(request.match_info["order_id"], told)
         return web.json_response(order.body())
 
     async def _cancel(self, request: web.Request) -> web.Response:
+        """Cancel an order; 204."""
         self._account.cancel(request.match_info["order_id"])
         return web.Response(status=204)
 
     async def _cancel_all(self, _request: web.Request) -> web.Response:
+        """Cancel every open order; 207 with the outcome of each."""
         return web.json_response(self._cancelled(self._account.blotter.open()), status=207)
 
     def _cancelled(self, orders: Sequence[PaperOrder]) -> list[dict[str, Any]]:
@@ -165,15 +178,18 @@ class PaperEndpoints:
         return answers
 
     async def _positions(self, _request: web.Request) -> web.Response:
+        """What is held."""
         return web.json_response([one.body() for one in self._account.positions()])
 
     async def _position(self, request: web.Request) -> web.Response:
+        """What is held of an asset, by symbol without the slash, or by its id."""
         position = self._account.position(self._asset(request))
         if position is None:
             raise not_found("position does not exist")
         return web.json_response(position.body())
 
     async def _close(self, request: web.Request) -> web.Response:
+        """Sell what is held of an asset, or ``qty`` or ``percentage`` of it, at the market."""
         quantity, share = request.query.get("qty"), request.query.get("percentage")
         if quantity is not None and share is not None:
             raise invalid("only one of qty or percentage is accepted")
@@ -185,6 +201,7 @@ class PaperEndpoints:
         return web.json_response(order.body())
 
     async def _close_all(self, request: web.Request) -> web.Response:
+        """Sell everything, after cancelling with ``cancel_orders``; 207 with each outcome."""
         if request.query.get("cancel_orders", "").lower() == "true":
             self._cancelled(self._account.blotter.open())
         answers: list[dict[str, Any]] = []
@@ -200,6 +217,7 @@ class PaperEndpoints:
         return web.json_response(answers, status=207)
 
     async def _activities(self, request: web.Request) -> web.Response:
+        """Fills and their fees, by ``activity_types``, ``after``, ``until``; paged."""
         query = request.query
         given = request.match_info.get("kind") or query.get("activity_types", "")
         kinds = {kind.strip() for kind in given.split(",") if kind.strip()}

@@ -65,7 +65,7 @@ class UpdateStream:
             await ws.close(code=WSCloseCode.GOING_AWAY)
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
-        """One client, from upgrade to close."""
+        """The websocket of ``trade_updates``: authenticate, then listen."""
         ws = web.WebSocketResponse(timeout=_CLOSING_TIMEOUT_S)
         await ws.prepare(request)
 
