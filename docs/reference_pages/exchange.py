@@ -37,8 +37,8 @@ def exchange_page() -> str:
     )
     return (
         "# Exchange simulator\n\n`tradelake exchange` speaks Alpaca's crypto market-data protocol"
-        " and its trading API, with one [paper account](../how-to/paper-trading.md). Clients authenticate"
-        " with `--key` and `--secret`.\n\n"
+        " and its trading API, with one [paper account](../how-to/paper-trading.md)."
+        " Clients authenticate with `--key` and `--secret`.\n\n"
         f"## Routes\n\n{routes}\n"
         f"## Faults\n\n`POST /_exchange/fault` with a JSON object; other fields are the"
         f" parameters named in the effect.\n\n{kinds}\n"
