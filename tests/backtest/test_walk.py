@@ -219,6 +219,14 @@ def test_a_walk_that_is_not_kept_has_the_sums_of_one_that_is(flat_at_end: bool) 
     np.testing.assert_array_equal(followed[unheld], kept.curve[unheld])
 
 
+def test_mean_equity_is_that_of_the_curve_although_flat_bars_are_not_added() -> None:
+    rng = np.random.default_rng(6)
+    close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 1e-3, 5_000)))
+    wanted = rng.choice([0.0, 1.0, 0.5], 126).repeat(40)[:5_000]
+    kept = walk(close, close, wanted, CASH, Rules())
+    assert curves.mean(kept.curve) == pytest.approx(kept.equity.mean(), rel=1e-13)
+
+
 @pytest.mark.parametrize(
     "bad",
     [

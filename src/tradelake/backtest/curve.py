@@ -25,8 +25,8 @@ LOWEST: Final = 5
 """Lowest equity since the peak."""
 WORST: Final = 6
 """Lowest equity over its peak, of the peaks before this one."""
-MONEY: Final = 7
-"""Sum of equities."""
+LATE: Final = 7
+"""Sum of the changes of equity, each times the number of bars before it (:func:`mean`)."""
 BARS: Final = 8
 HELD: Final = 9
 """Bars with a position."""
@@ -39,3 +39,12 @@ def start(cash: float) -> FloatArray:
     cells[[BEFORE, PEAK, LOWEST]] = cash
     cells[WORST] = 1.0
     return cells
+
+
+def mean(cells: FloatArray) -> float:
+    """Return the mean equity of the bars so far, of which there is one at least.
+
+    What changed at bar ``i`` was missing in the ``i`` bars before it: so the sum of ``n`` equities
+    is ``n`` times the last one less :data:`LATE`, and a bar without a change needs no addition.
+    """
+    return float(cells[BEFORE] - cells[LATE] / cells[BARS])

@@ -166,7 +166,7 @@ def from_curve(
         sharpe=_ratio(mean, deviation) * root,
         sortino=_ratio(mean, math.sqrt(float(curve[cells.BELOW]) / size)) * root,
         max_drawdown=worst - 1.0,
-        turnover=_ratio(notional, float(curve[cells.MONEY]) / size),
+        turnover=_ratio(notional, cells.mean(curve)),
         fees=fees,
         trades=trades,
         win_rate=wins / trades if trades else math.nan,

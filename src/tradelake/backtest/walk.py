@@ -42,6 +42,27 @@ _NO_CURVE: Final = np.empty(0)
 
 
 @compiled
+def _turns(targets: FloatArray, before: float, opens: FloatArray) -> tuple[IntArray, FloatArray]:
+    """Return the rows at which a target is not the one before, and the opens there.
+
+    One row more where targets end before the opens do: from there on the target is 0. Reading all
+    these opens at once is what makes it worth while: each of them is somewhere else in memory.
+    """
+    rows, count = np.empty(targets.shape[0] + 1, np.int64), 0
+    for row in range(targets.shape[0]):
+        rows[count] = row
+        count += targets[row] != before
+        before = targets[row]
+    if targets.shape[0] < opens.shape[0]:
+        rows[count] = targets.shape[0]
+        count += 1
+    prices = np.empty(count)
+    for place in range(count):
+        prices[place] = opens[rows[place]]
+    return rows[:count], prices
+
+
+@compiled
 def _walk(
     at: tuple[int, int],
     open_: FloatArray,
@@ -64,11 +85,17 @@ def _walk(
     """
     state, terms = state_at(at[0]), terms_at(at[1])
     counters, account, position = state.counters[0], state.account[0], state.positions[0]
-    unit, kept, bar = position.unit, equity.shape[0] > 0, first
+    unit, kept, bar, coming = position.unit, equity.shape[0] > 0, first, 0
+    decided = targets[: max(min(last, flat_from) - first, 0)]
+    turns, opens = _turns(decided, carried[TARGET], open_[first:last])
     while bar < last:
         target = targets[bar - first] if bar < flat_from else 0.0
+        price = open_[bar]
+        if coming < turns.shape[0] and turns[coming] == bar - first:
+            price = opens[coming]
+            coming += 1
         if target != carried[TARGET] or position.quantity < 0:
-            turn(state, terms, bar, 0, open_[bar], target, carried[TARGET])
+            turn(state, terms, bar, 0, price, target, carried[TARGET])
             carried[TARGET] = target
             for place in range(counters.fills):
                 if not take_up(trip[0], state.fills[place], unit):
@@ -84,13 +111,9 @@ def _walk(
                 carried[CHANGES] += 1.0
         after = bar + 1
         if position.quantity >= 0:
-            while after < min(last, flat_from) and targets[after - first] == target:
-                after += 1
+            after = first + turns[coming] if coming < turns.shape[0] else last
         cash, held = account.cash / CASH_UNITS, position.quantity * unit
-        measures.hold(curve, close, bar, after, cash, held)
-        if kept:
-            for held_bar in range(bar, after):
-                equity[held_bar] = cash + held * close[held_bar]
+        measures.hold(curve, close, bar, after, cash, held, equity)
         bar = after
 
 
@@ -147,8 +170,7 @@ class Walk:
         self._changes, self._trips = np.empty((0, 2)), np.empty((0, TRIP_COLUMNS))
         self.curve = curves.start(start.cash)
         self.equity = np.empty(size) if kept else _NO_CURVE
-        self.equity[:1] = start.cash
-        measures.hold(self.curve, start.close, 0, 1, start.cash, 0.0)
+        measures.hold(self.curve, start.close, 0, 1, start.cash, 0.0, self.equity)
 
     def follow(self, targets: FloatArray, first: int, last: int) -> None:
         """Follow the targets decided at the closes of bars ``first`` to ``last - 1``.
