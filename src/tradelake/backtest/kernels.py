@@ -33,6 +33,10 @@ BLOCK: Final = 1 << 15
 TIE: Final = 1e-9
 """Averages closer than this fraction of the price are equal, as in the library."""
 
+_WORD: Final = 8
+"""Sides in one number of 64 bits; where all of them are -1 or 0 that is the number, too."""
+_ALL_ABOVE: Final = 0x0101010101010101
+
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
@@ -157,6 +161,26 @@ def _sides_of(
 
 
 @compiled
+def _take_sides(side: Sides, below: float, state: FloatArray, targets: FloatArray) -> None:
+    """Write the targets of sides: eight bars at once where none of them changes the side."""
+    size, now, target = side.shape[0], int(state[0]), state[1]
+    words = side[: size - size % _WORD].view(np.int64)
+    for first in range(0, size, _WORD):
+        last = min(first + _WORD, size)
+        if last - first == _WORD and words[first // _WORD] == (_ALL_ABOVE if now > 0 else now):
+            for row in range(_WORD):
+                targets[first + row] = target
+            continue
+        for row in range(first, last):
+            if side[row] != now and side[row] != 0:
+                if now != 0:
+                    target = 1.0 if side[row] > 0 else below
+                now = int(side[row])
+            targets[row] = target
+    state[0], state[1] = now, target
+
+
+@compiled
 def _sma_cross(
     columns: Columns,
     shared: FloatArray,
@@ -177,14 +201,7 @@ def _sma_cross(
         _mean(total, origin, slow, first, known, slow_mean)
         _sides(targets, slow_mean, side[: known - first])
     _sides_of(total, origin, fast, slow, known, last, side[known - first :])
-    now, target = int(state[0]), state[1]
-    for row in range(size):
-        if side[row] != now and side[row] != 0:
-            if now != 0:
-                target = 1.0 if side[row] > 0 else parameters[2]
-            now = int(side[row])
-        targets[row] = target
-    state[0], state[1] = now, target
+    _take_sides(side, parameters[2], state, targets)
 
 
 SMA_CROSS: Final = Kernel(("fast", "slow", "below"), _running_close, 2, _sma_cross)
