@@ -68,26 +68,8 @@ class BarArrays:
         for name in (*PRICE_COLUMNS, "volume"):
             object.__setattr__(self, name, _floats(getattr(self, name)))
         self._check_shapes()
-        for name in PRICE_COLUMNS:
-            column = getattr(self, name)
-            if column.size and column.min() > 0.0 and column.max() < np.inf:
-                continue  # NaN is in both; which bar is bad matters only where one is
-            self._refuse(
-                ~(np.isfinite(column) & (column > 0.0)),
-                "price",
-                f"expected a finite positive {name}",
-                column,
-            )
-        if not (self.volume.size and self.volume.min() >= 0.0 and self.volume.max() < np.inf):
-            self._refuse(
-                ~(np.isfinite(self.volume) & (self.volume >= 0.0)),
-                "volume",
-                "expected a finite volume of 0 or more",
-                self.volume,
-            )
-        backwards = np.zeros(len(self), dtype=np.bool_)
-        np.less_equal(self.ts_event_ns[1:], self.ts_event_ns[:-1], out=backwards[1:])
-        self._refuse(backwards, "order", "expected ts_event_ns to increase", self.ts_event_ns)
+        if not self._are_sound():
+            self._refuse_unsound()
         if self.over_ns is not None:
             early = self.over_ns < self.ts_event_ns
             early[1:] |= np.diff(self.over_ns) < 0
@@ -144,6 +126,32 @@ class BarArrays:
             raise InvalidData(
                 "shape", f"expected columns of one equal length; found {shapes} for {self.symbol}"
             )
+
+    def _are_sound(self) -> bool:
+        """Return whether nothing is wrong with prices, volumes and times; NaN is in both extremes.
+
+        Closes and opens come last: who gets the bars reads them next, out of the cache.
+        """
+        if not len(self):
+            return True
+        columns = (self.volume, self.low, self.high, self.open, self.close)
+        return bool((self.ts_event_ns[1:] > self.ts_event_ns[:-1]).all()) and all(
+            (column.min() >= 0.0 if column is self.volume else column.min() > 0.0)
+            and column.max() < np.inf
+            for column in columns
+        )
+
+    def _refuse_unsound(self) -> None:
+        """Name the first bad bar of the first bad column."""
+        for name in PRICE_COLUMNS:
+            column = getattr(self, name)
+            bad = ~(np.isfinite(column) & (column > 0.0))
+            self._refuse(bad, "price", f"expected a finite positive {name}", column)
+        bad = ~(np.isfinite(self.volume) & (self.volume >= 0.0))
+        self._refuse(bad, "volume", "expected a finite volume of 0 or more", self.volume)
+        backwards = np.zeros(len(self), dtype=np.bool_)
+        np.less_equal(self.ts_event_ns[1:], self.ts_event_ns[:-1], out=backwards[1:])
+        self._refuse(backwards, "order", "expected ts_event_ns to increase", self.ts_event_ns)
 
     def _refuse(
         self, bad: npt.NDArray[np.bool_], rule: str, expected: str, column: npt.NDArray[np.generic]
