@@ -105,6 +105,9 @@ class State(NamedTuple):
     instruments: Rows
 
 
+_KINDS: Final = get_type_hints(Terms)
+
+
 def new_state(instruments: Rows, cash: int, capacity: int = 256) -> State:
     """Return the state of an account that has only cash.
 
@@ -141,10 +144,11 @@ def new_state(instruments: Rows, cash: int, capacity: int = 256) -> State:
         rows[name] = instruments[name][starts[:-1]]
     rows["below"], rows["above"] = -np.inf, np.inf
     rows["volatility"] = np.nan
-    later = np.setdiff1d(np.arange(len(instruments)), starts[:-1])
+    later = np.ones(len(instruments), np.bool_)
+    later[starts[:-1]] = False
     counters = state.counters
     counters["next_ns"] = NEVER
-    counters["dated_ns"] = instruments["from_ns"][later].min() if later.size else NEVER
+    counters["dated_ns"] = instruments["from_ns"][later].min(initial=NEVER)
     counters["day"] = NONE
     return state
 
@@ -179,7 +183,7 @@ def _longer(rows: Rows, size: int) -> Rows:
 def plain(terms: Terms) -> Terms:
     """Return the terms with every number of the one type compiled code was made for."""
     values: dict[str, object] = {}
-    for name, kind in get_type_hints(Terms).items():
+    for name, kind in _KINDS.items():
         value = getattr(terms, name)
         if name == "tiers":
             values[name] = np.ascontiguousarray(value, np.float64).reshape(-1, 4)
