@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,6 +86,7 @@ def run_ticks(
             "seed": setting.seed,
             "instruments": digest_of(setting.history, symbols),
             "code_version": code_version,
+            "data": {_name(one): _digest(one) for one in data},
         },
         data=(),
         books=Books(
@@ -141,6 +143,20 @@ def _first_price(tape: np.ndarray[Any, Any], number: int, symbol: str) -> float:
     if not priced.any():
         raise InsufficientData(f"{symbol}: expected a tick with a price")
     return float(tape["price"][int(np.argmax(priced))])
+
+
+def _name(one: TickArrays) -> str:
+    return f"{one.symbol} {type(one).__name__.removesuffix('Arrays').lower()}s"
+
+
+def _digest(ticks: TickArrays) -> str:
+    """Return a hash of the content of ticks, and of which of them are used."""
+    found = hashlib.blake2b(digest_size=8)
+    for field in fields(ticks):
+        column = getattr(ticks, field.name)
+        if isinstance(column, np.ndarray):
+            found.update(column.tobytes())
+    return f"blake2b:{found.hexdigest()}"
 
 
 def _findings(data: Sequence[TickArrays]) -> list[Finding]:

@@ -13,6 +13,7 @@ from tradelake.bootstrap.gaps import (
 from tradelake.bootstrap.ingester import wire_ingester
 from tradelake.bootstrap.lake import (
     wire_lake_catalog,
+    wire_lake_columns,
     wire_lake_reader,
     wire_lake_writer,
     wire_quarantine,
@@ -49,6 +50,7 @@ __all__ = [
     "wire_hot_store",
     "wire_ingester",
     "wire_lake_catalog",
+    "wire_lake_columns",
     "wire_lake_reader",
     "wire_lake_writer",
     "wire_neighbours",

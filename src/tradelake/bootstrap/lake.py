@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tradelake.lake.catalog import LakeCatalog
     from tradelake.lake.quarantine import LakeQuarantine
     from tradelake.lake.reader import LakeReader
+    from tradelake.lake.tick_columns import LakeColumns
     from tradelake.lake.writer import IcebergWriter
     from tradelake.usecases.replay_quarantine import Replay
 
@@ -35,6 +36,13 @@ def wire_lake_reader(environment: Mapping[str, str]) -> LakeReader:
     from tradelake.lake.reader import LakeReader
 
     return LakeReader(wire_lake_catalog(environment))
+
+
+def wire_lake_columns(environment: Mapping[str, str]) -> LakeColumns:
+    """Return what reads ticks of the lake as columns."""
+    from tradelake.lake.tick_columns import LakeColumns
+
+    return LakeColumns(wire_lake_catalog(environment))
 
 
 def wire_quarantine(environment: Mapping[str, str]) -> LakeQuarantine:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tradelake.commands.options import FOLDER
+from tradelake.commands.run_data import RunData
 from tradelake.commands.runs import SAVED, Asked, keep, measures_table, run_options, strategy_of
 
 if TYPE_CHECKING:
@@ -31,10 +32,10 @@ def backtest(
     as_json: bool,
     **given: Any,  # noqa: ANN401 - options of a run, by name
 ) -> None:
-    """Run STRATEGY, of the library or as module:NAME, over bars of the lake or of files.
+    """Run STRATEGY, of the library or as module:NAME, over bars or ticks of the lake or of files.
 
     NAME is a class, or a function that returns a strategy of any style; it is called with the
-    parameters. Increments, halts and renames are those of the lake's table instruments; of bars of
+    parameters. Increments, halts and renames are those of the lake's table instruments; of data of
     files none are known.
 
     Prints what it left, how real its fills are, and what was wrong with the data; saves orders,
@@ -46,16 +47,16 @@ def backtest(
     from tradelake.backtest.session import run
 
     asked = Asked.of(given)
-    kept = SavedBacktests(out)
+    source, kept = RunData(asked), SavedBacktests(out)
     values = {name: value_of(text) for name, text in named(params, "--param").items()}
     chosen = strategy_of(asked.strategy, values)
     keywords = asked.keywords(code_version())
-    with _progress("reading bars") as say:
-        data, findings = asked.data()
+    with _progress("reading data") as say:
+        data, findings = source.read()
         if not no_save:
             kept.check()
-        say(f"{chosen.name} over {sum(map(len, data)):,} bars")
-        result = run(data, chosen, screened=findings, instruments=asked.instruments(), **keywords)
+        say(f"{chosen.name} over {sum(map(len, data)):,} {'ticks' if asked.ticks else 'bars'}")
+        result = run(data, chosen, screened=findings, instruments=source.instruments(), **keywords)
     saved, lost = None, None
     if not no_save:
         saved, lost = keep(lambda: kept.save(result, SystemClock().now_ns()), out)

@@ -1,9 +1,8 @@
-"""What ``backtest`` and ``sweep`` share: options, data, strategies, costs."""
+"""What ``backtest`` and ``sweep`` share: options, strategies, costs."""
 
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -14,14 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from tradelake.commands.options import FOLDER, NOT_NEGATIVE, POSITIVE, split
-from tradelake.errors import ConfigError, Fatal, InsufficientData, InvalidData
-from tradelake.topology import names
+from tradelake.errors import ConfigError, Fatal
 
 if TYPE_CHECKING:
-    from tradelake.backtest.screen import Finding, Screen
+    from tradelake.backtest.screen import Screen
     from tradelake.execution.costs import Costs
-    from tradelake.execution.instruments import InstrumentHistory
-    from tradelake.market.arrays import BarArrays
 
 Command = TypeVar("Command", bound=Callable[..., object])
 
@@ -45,6 +41,19 @@ _OPTIONS: Final = (
         help="`lake`, or a Parquet file of bars; may be repeated.",
     ),
     click.option(
+        "--ticks",
+        multiple=True,
+        help="Instead of bars trades, quotes and books: `lake`, or a Parquet file of some of them;"
+        " may be repeated. Rungs 3 and 4.",
+    ),
+    click.option(
+        "--bad-ticks",
+        type=click.Choice(["refuse", "mask", "flag"]),
+        default="mask",
+        show_default=True,
+        help="What becomes of ticks that are not as they should be; what was found is told.",
+    ),
+    click.option(
         "--root",
         type=FOLDER,
         help="Folder of the embedded AWS; by default the lake that the variables name, else"
@@ -55,12 +64,16 @@ _OPTIONS: Final = (
     ),
     click.option(
         "--rung",
-        type=click.Choice(["auto", "1", "2"]),
+        type=click.Choice(["auto", "1", "2", "3", "4"]),
         default="auto",
         show_default=True,
         help="How real fills are; auto takes the highest that the data carries.",
     ),
-    click.option("--slippage-bps", type=NOT_NEGATIVE, default=5.0, show_default=True),
+    click.option(
+        "--slippage-bps",
+        type=NOT_NEGATIVE,
+        help="What takers pay; by default 5 on bars, 0 on ticks, which have their own spread.",
+    ),
     click.option(
         "--spread-bps", type=NOT_NEGATIVE, default=0.0, show_default=True, help="Whole spread."
     ),
@@ -70,6 +83,27 @@ _OPTIONS: Final = (
         default=0.1,
         show_default=True,
         help="Most of a bar's volume that fills take; 0: all they want. Rung 2.",
+    ),
+    click.option(
+        "--impact",
+        type=NOT_NEGATIVE,
+        default=0.0,
+        show_default=True,
+        help="Coefficient of the square-root impact, about 1 wherever it was measured; 0: none.",
+    ),
+    click.option(
+        "--latency-ms",
+        metavar="FEED,ENTRY,RESPONSE",
+        default="0",
+        show_default=True,
+        help="Until data, orders and answers are where they go; one number for all three.",
+    ),
+    click.option(
+        "--partial-fills",
+        type=click.FloatRange(0.0, 1.0),
+        default=0.0,
+        show_default=True,
+        help="Share of fills that are cut at random, 0.1 at Alpaca's paper venue.",
     ),
     click.option("--cash", type=POSITIVE, default=100_000.0, show_default=True),
     click.option("--seed", type=click.IntRange(0), default=0, show_default=True),
@@ -109,12 +143,17 @@ class Asked:
     end: str | None
     timeframe: str | None
     source: tuple[str, ...]
+    ticks: tuple[str, ...]
+    bad_ticks: str
     root: Path | None
     broker: str
     rung: str
-    slippage_bps: float
+    slippage_bps: float | None
     spread_bps: float
     participation: float
+    impact: float
+    latency_ms: str
+    partial_fills: float
     cash: float
     seed: int
     screens: tuple[str, ...]
@@ -155,13 +194,38 @@ class Asked:
         }
 
     def _costs(self) -> Costs:
-        from tradelake.execution.costs import Costs, FixedSlippage, Participation, Spread
+        from tradelake.execution.costs import (
+            Costs,
+            FixedSlippage,
+            Latencies,
+            Latency,
+            PartialFills,
+            Participation,
+            Spread,
+            SquareRootImpact,
+        )
 
+        feed, entry, response = map(Latency.constant, self._latencies())
         return Costs(
             spread=Spread(self.spread_bps),
-            slippage=FixedSlippage(self.slippage_bps),
+            slippage=None if self.slippage_bps is None else FixedSlippage(self.slippage_bps),
+            impact=SquareRootImpact(self.impact) if self.impact > 0.0 else None,
+            latency=Latencies(feed, entry, response),
             participation=Participation(self.participation),
+            partial_fills=PartialFills(self.partial_fills),
         )
+
+    def _latencies(self) -> list[float]:
+        try:
+            found = [float(text) for text in self.latency_ms.split(",")]
+        except ValueError:
+            found = []
+        if len(found) not in (1, 3):
+            raise ConfigError(
+                "--latency-ms: expected one number, or three with commas; "
+                f"found {self.latency_ms!r}"
+            )
+        return found * 3 if len(found) == 1 else found
 
     def screen(self) -> Screen:
         """Return what is done about data that is not as it should be.
@@ -180,93 +244,6 @@ class Asked:
             if rule not in known:
                 raise ConfigError(f"--screen: expected one of {', '.join(known)}; found {rule!r}")
         return Screen(**chosen)  # type: ignore[arg-type] # checked there
-
-    def data(self) -> tuple[list[BarArrays], tuple[Finding, ...]]:
-        """Return the bars of each symbol that may be used, and what was found in them.
-
-        Raises
-        ------
-        ConfigError
-            There are no such bars.
-        InvalidData
-            The screen refuses them.
-        """
-        self._check_timeframe()
-        try:
-            return self._data()
-        except InsufficientData as error:
-            raise ConfigError(f"--symbols, --start, --end: {error}") from error
-
-    def _check_timeframe(self) -> None:
-        from tradelake.market.timeframes import event_timeframe, timeframe_ns
-
-        try:
-            if self.timeframe is not None and event_timeframe(self.timeframe) is None:
-                timeframe_ns(self.timeframe)
-        except InvalidData as error:
-            raise ConfigError(f"--timeframe: {error.reason}") from error
-
-    def _data(self) -> tuple[list[BarArrays], tuple[Finding, ...]]:
-        start_ns, end_ns = instant(self.start, "--start"), instant(self.end, "--end")
-        if start_ns is not None and end_ns is not None and start_ns >= end_ns:
-            raise ConfigError(f"--end: expected later than {self.start}; found {self.end}")
-        if self.source == (LAKE,):
-            from tradelake.backtest.screen import screen_all
-
-            lake, timeframe = self._lake(), self.timeframe or "1m"
-            found = [lake.bars(symbol, timeframe, start_ns, end_ns) for symbol in self.names]
-            return screen_all(found, self.screen())
-        if LAKE in self.source:
-            raise ConfigError("--bars: expected the lake or files; found both")
-        read = [self._from_files(symbol, start_ns, end_ns) for symbol in self.names]
-        return [bars for bars, _ in read], tuple(one for _, found in read for one in found)
-
-    def instruments(self) -> InstrumentHistory:
-        """Return what the lake knows of the symbols by date; of bars of files nothing.
-
-        Raises
-        ------
-        InvalidData
-            A row of the lake's table is no record of an instrument.
-        """
-        from tradelake.execution.instruments import InstrumentHistory
-
-        if self.source != (LAKE,):
-            return InstrumentHistory()
-        return InstrumentHistory.from_rows(self._lake().instruments(self.names).rows)
-
-    def _lake(self) -> Any:  # noqa: ANN401 - the lake's reader, imported where it is used
-        from tradelake.bootstrap import wire_lake_reader
-        from tradelake.local.layout import DEFAULT_ROOT, Layout
-
-        if self.root is None and names.ENV_CATALOG_URI in os.environ:
-            return wire_lake_reader(os.environ)
-        layout = Layout(self.root or DEFAULT_ROOT)
-        if layout.marked() is None:
-            raise ConfigError(
-                f"no lake at {layout.root}: run `tradelake demo`, name another --root, or give"
-                " --bars FILE.parquet"
-            )
-        return wire_lake_reader(layout.variables())
-
-    def _from_files(
-        self, symbol: str, start_ns: int | None, end_ns: int | None
-    ) -> tuple[BarArrays, tuple[Finding, ...]]:
-        from tradelake.adapters.disk.bars import read_columns, timeframe_of
-        from tradelake.backtest.screen import screen_bars
-        from tradelake.market.resample import resample
-        from tradelake.market.timeframes import timeframe_ns
-
-        paths = [Path(path) for path in self.source]
-        columns = read_columns(paths, symbol, start_ns, end_ns)
-        own = timeframe_of(columns["ts_ns"], f"{symbol} in {', '.join(self.source)}")
-        bars, findings = screen_bars(symbol, own, columns, self.screen())
-        wanted = self.timeframe or own
-        if wanted == own:
-            return bars, findings
-        if timeframe_ns(wanted) < timeframe_ns(own):
-            raise ConfigError(f"--timeframe: expected {own} or longer; found {wanted}")
-        return resample(bars, wanted), findings
 
 
 def instant(text: str | None, option: str) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 import click
 
+from tradelake.commands.run_data import RunData
 from tradelake.commands.runs import Asked, keep, run_options, strategy_of
 from tradelake.commands.workers import MEASURES, Job, run_all
 from tradelake.errors import ConfigError
@@ -57,7 +58,7 @@ def sweep(
     from tradelake.backtest.grid import combinations, named, value_of, values_of
 
     asked = Asked.of(given)
-    kept = SavedBacktests(out)
+    source, kept = RunData(asked), SavedBacktests(out)
     fixed = {name: value_of(text) for name, text in named(params, "--param").items()}
     grid = {name: values_of(text) for name, text in named(grids, "--grid").items()}
     twice = sorted(set(fixed) & set(grid))
@@ -66,8 +67,8 @@ def sweep(
     chosen = [fixed | one for one in combinations(grid)]
     _check_one(asked.strategy, chosen)
     keywords = asked.keywords(code_version())
-    data, findings = asked.data()
-    keywords |= {"screened": findings, "instruments": asked.instruments()}
+    data, findings = source.read()
+    keywords |= {"screened": findings, "instruments": source.instruments()}
     if not no_save:
         kept.check()
     job = Job(asked.strategy, data, keywords)
@@ -83,7 +84,7 @@ def sweep(
         "parameters": fixed,
         "metrics": trials[0],
         "final_equity": trials[0]["final_equity"],
-        "findings": [str(one) for one in findings],
+        "findings": [str(one) for one in findings or ()],
         "code_version": keywords["code_version"],
         "options": {name: str(value) for name, value in given.items()},
     }

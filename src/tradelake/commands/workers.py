@@ -24,6 +24,7 @@ from typing import Any, Final
 from tradelake.commands.runs import strategy_of
 from tradelake.errors import TradelakeError
 from tradelake.market.arrays import BarArrays
+from tradelake.market.tape import TickArrays
 
 Trial = dict[str, Any]
 
@@ -41,14 +42,14 @@ class Job:
     ----------
     strategy : str
         Name, or ``module:NAME``.
-    data : sequence of BarArrays
-        Screened bars of each symbol.
+    data : sequence of BarArrays or of ticks
+        Screened bars of each symbol, or trades, quotes and books.
     keywords : dict
         Of :func:`tradelake.backtest.session.run`.
     """
 
     strategy: str
-    data: Sequence[BarArrays]
+    data: Sequence[BarArrays] | Sequence[TickArrays]
     keywords: dict[str, Any]
 
     def trial(self, parameters: dict[str, Any]) -> Trial:

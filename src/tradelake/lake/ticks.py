@@ -8,7 +8,14 @@ from typing import Any, Final
 
 import pyarrow as pa
 from pyiceberg.exceptions import NoSuchTableError
-from pyiceberg.expressions import And, BooleanExpression, EqualTo, GreaterThanOrEqual, LessThan
+from pyiceberg.expressions import (
+    AlwaysTrue,
+    And,
+    BooleanExpression,
+    EqualTo,
+    GreaterThanOrEqual,
+    LessThan,
+)
 
 from tradelake.lake.catalog import LakeCatalog
 from tradelake.lake.reader import LakeReader
@@ -162,14 +169,7 @@ class LakeTicks:
         symbol: str | None = None,
         timeframe: str | None = None,
     ) -> pa.Table:
-        where: BooleanExpression = And(
-            EqualTo("venue", venue),
-            GreaterThanOrEqual("ts_event_ns", start_ns),
-            LessThan("ts_event_ns", end_ns),
-            # The partition is by this one; it is floored to microseconds.
-            GreaterThanOrEqual(table.time, _text(start_ns)),
-            LessThan(table.time, _text(end_ns + 1_000)),
-        )
+        where: BooleanExpression = And(EqualTo("venue", venue), *interval(table, start_ns, end_ns))
         if symbol is not None:
             where = And(where, EqualTo("symbol", symbol))
         if timeframe is not None:
@@ -179,6 +179,21 @@ class LakeTicks:
         except NoSuchTableError:
             return pa.table({name: [] for name in columns})
         return stored.scan(row_filter=where, selected_fields=tuple(columns)).to_arrow()
+
+
+def interval(
+    table: Table, start_ns: int | None, end_ns: int | None
+) -> tuple[BooleanExpression, ...]:
+    """Return conditions on rows with ``start_ns <= ts_event < end_ns``; None leaves an end open."""
+    conditions: list[BooleanExpression] = [AlwaysTrue()]
+    if start_ns is not None:
+        conditions.append(GreaterThanOrEqual("ts_event_ns", start_ns))
+        # The partition is by this one; it is floored to microseconds.
+        conditions.append(GreaterThanOrEqual(table.time, _text(start_ns)))
+    if end_ns is not None:
+        conditions.append(LessThan("ts_event_ns", end_ns))
+        conditions.append(LessThan(table.time, _text(end_ns + 1_000)))
+    return tuple(conditions)
 
 
 def _text(ts_ns: int) -> str:
