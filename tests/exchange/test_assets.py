@@ -70,7 +70,7 @@ def test_unmodified_trading_client_reads_assets(exchange, recordings, closing):
     assert [asset.symbol for asset in every] == ["BTC/USD", "ETH/USD"]
     assert active == [one]
     assert (one.exchange, one.tradable) == (AssetExchange.CRYPTO, True)
-    assert (one.min_trade_increment, one.price_increment) == (1e-9, 0.01)
+    assert (one.min_trade_increment, one.price_increment) == (1e-9, 1e-9)
     assert client.get_asset(one.id) == client.get_asset("BTCUSD") == one
     with pytest.raises(APIError, match="asset not found for NO/USD"):
         client.get_asset("NO/USD")

@@ -165,7 +165,7 @@ def test_a_cancel_ends_an_order_and_frees_what_it_promised() -> None:
         ({"qty": "2000"}, "40310000: insufficient balance for USD .requested: 202000, available"),
         ({"qty": "0.0000001"}, "40310000: cost basis must be >= minimal amount of order 1"),
         ({"qty": "1", "side": "sell"}, "40310000: insufficient balance for BTC .requested: 1, av"),
-        ({"qty": "1", "limit": "90.001"}, "42210000: price is not a multiple"),
+        ({"qty": "1", "limit": "90.0000000001"}, "42210000: price is not a multiple"),
         ({"qty": "3000", "limit": "90"}, "40310000: order notional must be <= 200000"),
         ({"notional": "300000"}, "40310000: order notional must be <= 200000"),
         ({"qty": "1", "symbol": "ETH/BTC"}, "42210000: the account holds USD; ETH/BTC is not"),

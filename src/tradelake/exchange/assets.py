@@ -16,7 +16,7 @@ from tradelake.errors import InvalidData
 from tradelake.exchange.publication import Message
 from tradelake.exchange.tape import Tape
 from tradelake.market.channels import ORDERBOOKS
-from tradelake.market.symbols import parse_symbol, quote_asset
+from tradelake.market.symbols import parse_symbol
 
 _NAMESPACE: Final = uuid.UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
 _TERMS: Final = frozenset(("min_order_size", "min_trade_increment", "price_increment"))
@@ -33,7 +33,8 @@ class ListedAsset:
     tradable: bool = True
     min_order_size: str = "0.0001"
     min_trade_increment: str = "0.000000001"
-    price_increment: str = "0.01"
+    price_increment: str = "0.000000001"
+    """Whatever is played, at whatever price, can be bid for; ``change`` makes it coarser."""
 
     def body(self) -> dict[str, object]:
         """The asset as Alpaca's trading API answers it."""
@@ -58,13 +59,8 @@ class ListedAsset:
 
 
 def listed(symbol: str) -> ListedAsset:
-    """Return a new asset that trades; pairs not quoted in dollars have finer prices."""
-    dollars = quote_asset(symbol).startswith("USD")
-    return ListedAsset(
-        str(uuid.uuid5(_NAMESPACE, symbol)),
-        symbol,
-        price_increment="0.01" if dollars else "0.000000001",
-    )
+    """Return a new asset that trades."""
+    return ListedAsset(str(uuid.uuid5(_NAMESPACE, symbol)), symbol)
 
 
 class Listing:

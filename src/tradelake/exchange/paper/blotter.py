@@ -34,7 +34,7 @@ class Blotter:
         self._by_row: dict[int, PaperOrder] = {}
         self._open: dict[int, PaperOrder] = {}
         self._held: dict[int, int] = {}
-        self._fills = self._ids = 0
+        self._changes = self._fills = self._ids = 0
         self._updates: list[Update] = []
         self.activities: list[Activity] = []
 
@@ -115,8 +115,10 @@ class Blotter:
 
     def take_down(self) -> None:
         """Tell of fills and ends that the core has and nobody was told of."""
-        if not self._market.assets:
+        changes = self._market.changes
+        if changes == self._changes:
             return
+        self._changes = changes
         fills = self._market.machine.fills
         for place in range(self._fills, len(fills)):
             self._on_fill(fills[place])

@@ -69,7 +69,15 @@ class PaperMarket:
     @property
     def idle(self) -> bool:
         """Whether no order works or is on its way."""
-        return self._machine is None or not len(self._machine.working())
+        if self._machine is None:
+            return True
+        counters = self._machine.state.counters[0]
+        return bool(counters["live"] + counters["sent"] == 0)
+
+    @property
+    def changes(self) -> int:
+        """How many fills, rejects and ends there were."""
+        return 0 if self._machine is None else int(self._machine.state.counters["changes"][0])
 
     def number(self, asset: ListedAsset) -> int | None:
         """Return the number of an asset in the core; None where it was never traded."""
