@@ -175,11 +175,7 @@ class LakeReader:
         if table is None or not symbols:
             return InstrumentRows([], "")
         rows = table.scan(row_filter=In("symbol", tuple(symbols))).to_arrow()
-        venues = rows.group_by("venue").aggregate([([], "count_all")])
-        if not len(venues):
-            return InstrumentRows([], _snapshot_id(table))
-        most = venues.sort_by([("count_all", "descending"), ("venue", "ascending")])["venue"][0]
-        mine = rows.filter(pc.equal(rows["venue"], most)).sort_by("ts_event_ns")
+        mine = largest_venue(rows).sort_by("ts_event_ns")
         return InstrumentRows(mine.to_pylist(), _snapshot_id(table))
 
     def sql(self, query: str) -> pa.Table:
@@ -268,6 +264,15 @@ class LakeReader:
             return self._catalog.load(table)
         except NoSuchTableError:
             return None
+
+
+def largest_venue(rows: pa.Table) -> pa.Table:
+    """Return the rows of the venue with most of them, the first by name of several."""
+    if not rows.num_rows:
+        return rows
+    venues = rows.group_by("venue").aggregate([([], "count_all")])
+    most = venues.sort_by([("count_all", "descending"), ("venue", "ascending")])["venue"][0]
+    return rows.filter(pc.equal(rows["venue"], most))
 
 
 def _largest_series(rows: pa.Table) -> pa.Table:

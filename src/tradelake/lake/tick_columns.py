@@ -14,6 +14,7 @@ from pyiceberg.expressions import And, EqualTo
 
 from tradelake.errors import InsufficientData
 from tradelake.lake.catalog import LakeCatalog
+from tradelake.lake.reader import largest_venue
 from tradelake.lake.ticks import interval
 from tradelake.lake.writer import STALE_LEADER
 from tradelake.market.tape import TickArrays
@@ -155,23 +156,15 @@ class LakeColumns:
         fields = tuple(dict.fromkeys(("venue", "ts_event_ns", *columns)))
         try:
             rows = self._catalog.load(table).scan(row_filter=where, selected_fields=fields)
-            found = _largest_venue(rows.to_arrow())
+            found = largest_venue(rows.to_arrow())
         except NoSuchTableError:
             found = None
-        if found is None:
+        if found is None or not found.num_rows:
             raise InsufficientData(
                 f"the lake has no {table.name} of {symbol} in the interval asked for"
             )
         keys = [_sortable(found[name]) for name in reversed(("ts_event_ns", *order))]
         return _renamed(found.take(np.lexsort(keys)), ts_event_ns="ts_ns")
-
-
-def _largest_venue(rows: pa.Table) -> pa.Table | None:
-    if not rows.num_rows:
-        return None
-    venues = rows.group_by("venue").aggregate([([], "count_all")])
-    most = venues.sort_by([("count_all", "descending"), ("venue", "ascending")])["venue"][0]
-    return rows.filter(pc.equal(rows["venue"], most))
 
 
 def _sortable(column: pa.ChunkedArray) -> np.ndarray:
