@@ -30,9 +30,10 @@ from tradelake.execution.layout import NONE, Side
 from tradelake.execution.ledger import Ledger
 from tradelake.execution.ledger_fills import VenueFill
 from tradelake.execution.ledger_state import LedgerState
-from tradelake.execution.state import DAYS
+from tradelake.execution.state import DAY_NS, DAYS
 
 BTC, ETH = "BTC/USD", "ETH/USD"
+NOW_NS = START_NS + 41 * DAY_NS
 ALPACA_TIERS = np.array([[0.0, 0.0, 0.0015, 0.0025]])
 ACCOUNT = ("cash", "fees_cash", "fees_value", "turnover", "fills")
 POSITION = ("quantity", "cost", "realised", "fees_base", "turnover")
@@ -102,8 +103,8 @@ def agree(scenario: Scenario, kind: Any, *, fees: bool) -> None:
     for fill in reports(machine, fees=fees):
         while renamed and renamed[0][0] <= fill.ts_ns:
             made.rename(*renamed.pop(0)[1:])
-        assert made.book(fill)
-        assert not made.book(fill)
+        assert made.book(fill, NOW_NS)
+        assert not made.book(fill, NOW_NS)
     for _, old, new in renamed:
         made.rename(old, new)
     for name in ACCOUNT:
@@ -128,8 +129,8 @@ def test_fills_of_any_run_on_ticks_make_its_account(scenario: Scenario, fees: bo
 def test_fee_of_the_venue_wins_over_the_rule() -> None:
     # 2 BTC at 40,000 as taker: 0.005 BTC by the tiers (Alpaca's fee page).
     by_rule, by_venue = ledger(), ledger()
-    by_rule.book(bought())
-    by_venue.book(bought(fee=Decimal("12.5"), fee_asset="USD"))
+    by_rule.book(bought(), NOW_NS)
+    by_venue.book(bought(fee=Decimal("12.5"), fee_asset="USD"), NOW_NS)
     assert by_rule.fees() == {"BTC": Decimal("0.005")}
     assert by_venue.fees() == {"USD": Decimal("12.5")}
     assert by_rule.cash - by_venue.cash == Decimal("12.5")
@@ -139,9 +140,9 @@ def test_fee_of_the_venue_wins_over_the_rule() -> None:
 
 def test_figures_are_those_reckoned_by_hand() -> None:
     made = ledger(fee_in_quote=True)
-    made.book(bought("2", 40_000.0, fee=Decimal(0), fee_asset="USD"))
-    made.book(bought("1", 43_000.0, id="b", fee=Decimal(0), fee_asset="USD"))
-    made.book(bought("1", 44_000.0, id="c", side=-1, fee=Decimal(11), fee_asset="USD"))
+    made.book(bought("2", 40_000.0, fee=Decimal(0), fee_asset="USD"), NOW_NS)
+    made.book(bought("1", 43_000.0, id="b", fee=Decimal(0), fee_asset="USD"), NOW_NS)
+    made.book(bought("1", 44_000.0, id="c", side=-1, fee=Decimal(11), fee_asset="USD"), NOW_NS)
     held = made.holdings()[BTC]
     assert held[:4] == (Decimal(2), 41_000.0, Decimal(82_000), Decimal(2_989))
     assert held.turnover == made.turnover == 167_000.0
@@ -154,8 +155,8 @@ def test_figures_are_those_reckoned_by_hand() -> None:
 
 def test_short_positions_count_as_gross_and_against_net_exposure() -> None:
     made = ledger(allow_short=True, tiers=np.array([[0.0, 0.0, 0.0, 0.0]]))
-    made.book(bought("1", 40_000.0))
-    made.book(bought("10", 2_000.0, id="b", symbol=ETH, side=-1))
+    made.book(bought("1", 40_000.0), NOW_NS)
+    made.book(bought("10", 2_000.0, id="b", symbol=ETH, side=-1), NOW_NS)
     assert made.exposure({BTC: 41_000.0, ETH: 2_100.0}) == (Decimal(62_000), Decimal(20_000))
     assert made.unrealised({BTC: 41_000.0, ETH: 2_100.0})[ETH] == Decimal(-1_000)
 
@@ -164,8 +165,8 @@ def test_short_positions_count_as_gross_and_against_net_exposure() -> None:
 def test_a_fill_across_flat_is_booked_as_two_that_share_the_fee(side: int, asset: str) -> None:
     made = ledger(allow_short=True)
     nothing = {"fee": Decimal(0), "fee_asset": "USD"}
-    made.book(bought("1", 100.0, side=-side, **nothing))
-    made.book(bought("3", 110.0, id="b", side=side, fee=Decimal("0.03"), fee_asset=asset))
+    made.book(bought("1", 100.0, side=-side, **nothing), NOW_NS)
+    made.book(bought("3", 110.0, id="b", side=side, fee=Decimal("0.03"), fee_asset=asset), NOW_NS)
     held, in_base = made.holdings()[BTC], asset == "BTC"
     assert made.fills == 3
     assert made.fees() == {asset: Decimal("0.03")}
@@ -208,7 +209,7 @@ def test_value_is_conserved_and_state_survives_in_any_stream_of_fills(
         if place == saved_at:
             text = msgspec.json.encode(made.saved())
             made = ledger(cash=0.0, allow_short=allow_short)
-            made.restore(json_decoder(LedgerState).decode(text))
+            made.restore(json_decoder(LedgerState).decode(text), NOW_NS)
             assert msgspec.json.encode(made.saved()) == text
         before = made.saved()
         if not _booked(made, fill):
@@ -225,17 +226,17 @@ def test_value_is_conserved_and_state_survives_in_any_stream_of_fills(
 
 def _booked(made: Ledger, fill: VenueFill) -> bool:
     try:
-        return made.book(fill)
+        return made.book(fill, NOW_NS)
     except InvalidData:
         return False
 
 
 def test_a_fill_that_is_reported_twice_is_booked_once() -> None:
     made = ledger()
-    assert made.book(bought("1.0"))
-    assert not made.book(bought("1.00"))
+    assert made.book(bought("1.0"), NOW_NS)
+    assert not made.book(bought("1.00"), NOW_NS)
     with pytest.raises(InvalidData, match="changed: fill 'a': expected what was reported before"):
-        made.book(bought("1.1"))
+        made.book(bought("1.1"), NOW_NS)
     assert made.holdings()[BTC].quantity == Decimal("0.9975")
 
 
@@ -262,6 +263,7 @@ NONSENSE: list[tuple[str, dict[str, Any]]] = [
     ("time", {"ts_ns": -1}),
     ("time", {"ts_ns": 2**63}),
     ("time", {"ts_ns": 1.5}),
+    ("time", {"ts_ns": NOW_NS + DAY_NS + 1}),
     ("maker", {"maker": 1}),
     ("fee", {"fee_asset": "USD"}),
     ("fee", {"fee": Decimal("NaN"), "fee_asset": "USD"}),
@@ -280,26 +282,26 @@ def test_a_fill_that_makes_no_sense_is_refused_and_changes_nothing(
     rule: str, changes: dict[str, Any]
 ) -> None:
     made = ledger()
-    made.book(bought("1", id="first", fee=Decimal(0), fee_asset="USD"))
+    made.book(bought("1", id="first", fee=Decimal(0), fee_asset="USD"), NOW_NS)
     before = made.saved()
     with pytest.raises(InvalidData, match=rf"^{rule}: fill "):
-        made.book(msgspec.structs.replace(bought(), **changes))
+        made.book(msgspec.structs.replace(bought(), **changes), NOW_NS)
     assert made.saved() == before
-    assert made.book(bought())
+    assert made.book(bought(), NOW_NS)
 
 
 def test_an_account_that_would_not_fit_is_refused() -> None:
     made = ledger(allow_short=True)
-    assert made.book(bought("1e10", 3.9))
+    assert made.book(bought("1e10", 3.9), NOW_NS)
     with pytest.raises(InvalidData, match=r"^overflow: fill 'b'"):
-        made.book(bought("1e10", 3.9, id="b"))
+        made.book(bought("1e10", 3.9, id="b"), NOW_NS)
     assert made.holdings()[BTC].quantity == Decimal(9975000000)
 
 
 def test_positions_are_carried_over_when_a_symbol_is_renamed() -> None:
     rows = instruments(instrument(0), instrument(1), instrument(2, unit=1e-9))
     made = Ledger([BTC, "XBT/USD", ETH], rows, terms(), 10**14)
-    made.book(bought("2"))
+    made.book(bought("2"), NOW_NS)
     made.rename(BTC, "XBT/USD")
     assert made.holdings()["XBT/USD"][:3] == (Decimal(2), 40_000.0, Decimal(80_000))
     assert made.holdings()[BTC].quantity == 0
@@ -312,11 +314,11 @@ def test_positions_are_carried_over_when_a_symbol_is_renamed() -> None:
 def test_what_is_long_and_what_is_short_closes_when_one_is_renamed_to_the_other() -> None:
     rows = instruments(instrument(0), instrument(1))
     made = Ledger([BTC, "XBT/USD"], rows, terms(allow_short=True), 10**14)
-    made.book(bought("10", 100.0))
-    made.book(bought("4", 90.0, id="b", symbol="XBT/USD", side=-1))
+    made.book(bought("10", 100.0), NOW_NS)
+    made.book(bought("4", 90.0, id="b", symbol="XBT/USD", side=-1), NOW_NS)
     made.rename(BTC, "XBT/USD")
     assert made.holdings()["XBT/USD"][:4] == (Decimal(6), 100.0, Decimal(600), Decimal(-40))
-    made.book(bought("6", 110.0, id="c", symbol=BTC, side=-1))
+    made.book(bought("6", 110.0, id="c", symbol=BTC, side=-1), NOW_NS)
     made.rename(BTC, "XBT/USD")
     assert made.holdings()["XBT/USD"].cost == 0
     assert made.holdings()["XBT/USD"].realised == Decimal(20)
@@ -328,7 +330,7 @@ def test_a_rename_is_refused_when_both_positions_do_not_fit_together() -> None:
     made = Ledger([BTC, "XBT/USD"], rows, terms(), 10**14)
     for name in (BTC, "XBT/USD"):
         for number in range(2):
-            made.book(bought("3e10", 1e-9, id=f"{name} {number}", symbol=name))
+            made.book(bought("3e10", 1e-9, id=f"{name} {number}", symbol=name), NOW_NS)
     before = made.saved()
     with pytest.raises(InvalidData, match=r"^overflow: "):
         made.rename(BTC, "XBT/USD")
@@ -339,7 +341,7 @@ def test_a_rename_is_refused_when_both_positions_do_not_fit_together() -> None:
 def test_figures_are_refused_when_what_is_held_has_no_price(prices: dict[str, float]) -> None:
     made = ledger()
     assert made.equity({}) == 100_000
-    made.book(bought())
+    made.book(bought(), NOW_NS)
     with pytest.raises(InvalidData, match="price: expected a price of BTC/USD"):
         made.equity(prices)
 
@@ -355,6 +357,7 @@ def test_figures_are_refused_when_what_is_held_has_no_price(prices: dict[str, fl
         {"notional": [-1] * DAYS},
         {"day": -2},
         {"day": 2**31},
+        {"day": (NOW_NS + DAY_NS) // DAY_NS + 1},
         {"fills": -1},
         {"positions": {"DOGE/USD": {"unit": 1e-8}}},
         {"positions": {BTC: {"unit": 1e-9}}},
@@ -362,11 +365,50 @@ def test_figures_are_refused_when_what_is_held_has_no_price(prices: dict[str, fl
 )
 def test_a_state_that_makes_no_sense_is_refused_and_changes_nothing(changes: Any) -> None:
     made = ledger()
-    made.book(bought())
+    made.book(bought(), NOW_NS)
     before = made.saved()
     with pytest.raises(InvalidData, match=r"^state: "):
-        made.restore(msgspec.structs.replace(before, **changes))
+        made.restore(msgspec.structs.replace(before, **changes), NOW_NS)
     assert made.saved() == before
+
+
+@pytest.mark.parametrize(("quantity", "cost"), [(0, 1), (0, -1), (5, -(10**6)), (-5, 10**6)])
+def test_a_state_is_refused_when_no_fills_could_leave_a_cost_of_it(
+    quantity: int, cost: int
+) -> None:
+    made = ledger(allow_short=True)
+    made.book(bought(), NOW_NS)
+    before = made.saved()
+    wrong = msgspec.structs.replace(before.positions[ETH], quantity=quantity, cost=cost)
+    with pytest.raises(InvalidData, match=r"^cost: .* of ETH/USD"):
+        made.restore(
+            msgspec.structs.replace(before, positions={**before.positions, ETH: wrong}), NOW_NS
+        )
+    assert made.saved() == before
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.tuples(st.floats(0.01, 0.5), st.sampled_from([1, -1])), min_size=1, max_size=8))
+def test_what_rounding_leaves_of_the_largest_costs_can_be_restored(
+    stream: list[tuple[float, int]],
+) -> None:
+    # 3e18 units cost up to 2**60 cash units, of which float64 knows every 128th, and one unit none.
+    made = ledger(cash=0.0, allow_short=True, tiers=np.array([[0.0, 0.0, 0.0, 0.0]]))
+    for number, (price, side) in enumerate(stream):
+        _booked(made, bought("3e10", price, id=f"in {number}", side=side))
+        _booked(made, bought("29999999999.99999999", price, id=f"out {number}", side=-side))
+        made.restore(made.saved(), NOW_NS)
+
+
+def test_the_fee_tier_goes_on_with_the_days_when_a_fill_was_reported_from_the_future() -> None:
+    # Alpaca's first tiers (its fee page): a taker pays 0.25 %, from 100,000 USD a month 0.22 %.
+    tiers = np.array([[0.0, 0.0, 0.0015, 0.0025], [0.0, 100_000.0 * 1e8, 0.0012, 0.0022]])
+    made = ledger(cash=1e6, tiers=tiers)
+    with pytest.raises(InvalidData, match=r"^time: fill 'a': expected no later than"):
+        made.book(bought(ts_ns=NOW_NS + 400 * DAY_NS), NOW_NS)
+    made.book(bought("1", 100_000.0, ts_ns=NOW_NS + DAY_NS), NOW_NS)
+    made.book(bought("1", 100_000.0, id="b", ts_ns=NOW_NS + 2 * DAY_NS), NOW_NS + 2 * DAY_NS)
+    assert made.fees() == {"BTC": Decimal("0.0047")}
 
 
 @pytest.mark.parametrize("names", [["BTC", "ETH/USD"], ["BTC/USD", "ETH/EUR"], ["/USD", "A/USD"]])

@@ -87,8 +87,17 @@ class Ledger:
         """Compile what this calls, or load it from disk; once a process."""
         self._calls.prepare()
 
-    def book(self, fill: VenueFill) -> bool:
+    def book(self, fill: VenueFill, now_ns: int) -> bool:
         """Book a fill; False where it was booked before.
+
+        Parameters
+        ----------
+        fill : VenueFill
+            As reported; a late one counts for the tier of the newest day.
+        now_ns : int
+            By the caller's clock, ns since 1970 UTC. A fill that lies more than
+            :data:`~tradelake.execution.ledger_fills.AHEAD_NS` later is refused: its day would be
+            the newest for ever, and no other be charged its own tier (C4).
 
         Raises
         ------
@@ -98,7 +107,7 @@ class Ledger:
             ``oversold``: more is sold than held, and the terms allow no shorts. ``overflow``: the
             account would not fit 63 bits. ``changed``: its id was reported with other contents.
         """
-        told = self._assets.told(fill)
+        told = self._assets.told(fill, now_ns)
         digest = int.from_bytes(
             hashlib.blake2b(repr(tuple(told)).encode(), digest_size=8).digest(), "big"
         )
@@ -217,16 +226,24 @@ class Ledger:
             known=dict(self._known),
         )
 
-    def restore(self, state: LedgerState) -> None:
+    def restore(self, state: LedgerState, now_ns: int) -> None:
         """Go on from what was saved; symbols that were not known then are flat.
+
+        Parameters
+        ----------
+        state : LedgerState
+            As :meth:`saved`.
+        now_ns : int
+            By the caller's clock, ns since 1970 UTC, as for :meth:`book`.
 
         Raises
         ------
         InvalidData
-            Rule ``state``: it makes no sense, or a symbol of it is unknown or counted in another
-            unit. Everything stays as it was.
+            Rule ``state``: it makes no sense, its newest day is still to come, or a symbol of it
+            is unknown or counted in another unit. Rule ``cost``: that of a position that is flat,
+            or of the other sign than its quantity. Everything stays as it was.
         """
-        state = checked(state)
+        state = checked(state, now_ns)
         for name, position in state.positions.items():
             number = self._assets.symbols.get(name, NONE)
             unit = None if number == NONE else float(self._state.positions["unit"][number])

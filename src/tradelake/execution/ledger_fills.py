@@ -11,7 +11,10 @@ import msgspec
 
 from tradelake.errors import InvalidData
 from tradelake.execution.layout import CASH_DIGITS, CASH_UNITS, LEAST_PRICE, MOST_PRICE, Side
+from tradelake.execution.state import DAY_NS
 
+AHEAD_NS: Final = DAY_NS
+"""How far the venue's clock may be ahead of the caller's: a day that is wrong by no more passes."""
 MOST: Final = 4 * 10**18
 """Units of a fill, and cash units that it is worth (O2)."""
 _MOST_NS: Final = 2**63 - 1
@@ -82,14 +85,15 @@ class Assets(NamedTuple):
     units: Sequence[Fraction]
     """Base units in one unit of each symbol's quantities (M1)."""
 
-    def told(self, fill: VenueFill) -> Told:
-        """Return a fill in units.
+    def told(self, fill: VenueFill, now_ns: int) -> Told:
+        """Return a fill in units, heard of at an instant, ns since 1970 UTC.
 
         Raises
         ------
         InvalidData
             Names the fill. Rules ``fill``, ``id``, ``symbol``, ``side``, ``quantity``, ``price``,
-            ``time``, ``maker``, ``fee``, ``fee_asset``: it makes no sense by itself.
+            ``time``, ``maker``, ``fee``, ``fee_asset``: it makes no sense by itself; ``time`` also:
+            it is still to come.
         """
         if not isinstance(fill, VenueFill):
             raise InvalidData("fill", f"expected a VenueFill; found {fill!r:.80}")
@@ -101,6 +105,8 @@ class Assets(NamedTuple):
         require(sided, fill, "side", "1 or -1", fill.side)
         timed = _is_whole(fill.ts_ns) and 0 <= fill.ts_ns <= _MOST_NS
         require(timed, fill, "time", "ns since 1970", fill.ts_ns)
+        latest = now_ns + AHEAD_NS
+        require(fill.ts_ns <= latest, fill, "time", f"no later than {latest} ns", fill.ts_ns)
         require(isinstance(fill.maker, bool), fill, "maker", "True or False", fill.maker)
         priced = _is_real(fill.price) and LEAST_PRICE <= fill.price <= MOST_PRICE
         require(priced, fill, "price", "a price above 0", fill.price)

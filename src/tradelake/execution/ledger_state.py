@@ -11,12 +11,15 @@ from msgspec import Meta
 from tradelake.decoding import convert
 from tradelake.errors import InvalidData
 from tradelake.execution.layout import MOST_OF_A_DAY, NONE
+from tradelake.execution.ledger_fills import AHEAD_NS
 from tradelake.execution.state import DAY_NS, DAYS
 
 Units: TypeAlias = Annotated[int, Meta(ge=-(2**63) + 1, le=2**63 - 1)]
 Figure: TypeAlias = Annotated[float, Meta(ge=0.0)]
 _LAST_DAY: Final = (2**63 - 1) // DAY_NS
 _OfADay: TypeAlias = Annotated[int, Meta(ge=0, le=MOST_OF_A_DAY)]
+_LEFT_BY_ROUNDING: Final = 2**13
+"""Cash units: what of a cost near 2**63 float64 may take too much, when almost all goes (M5)."""
 
 
 class SavedPosition(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +53,14 @@ class LedgerState(msgspec.Struct, frozen=True, kw_only=True):
     known: dict[str, int]
 
 
-def checked(state: LedgerState) -> LedgerState:
-    """Return the state, every number looked at.
+def checked(state: LedgerState, now_ns: int) -> LedgerState:
+    """Return the state, every number looked at; ``now_ns`` since 1970 UTC.
 
     Raises
     ------
     InvalidData
-        Rule ``state``: one is of another type, or out of bounds.
+        Rule ``state``: one is of another type, or out of bounds; the newest day is still to come.
+        Rule ``cost``: that of a position that is flat, or of the other sign than its quantity.
     """
     try:
         state = convert(msgspec.to_builtins(state), LedgerState)
@@ -66,4 +70,21 @@ def checked(state: LedgerState) -> LedgerState:
     figures += [position.turnover for position in state.positions.values()]
     if not all(math.isfinite(figure) for figure in figures):
         raise InvalidData("state", f"expected finite figures; found {figures}")
+    latest = (now_ns + AHEAD_NS) // DAY_NS
+    if state.day > latest:
+        raise InvalidData("state", f"expected a day no later than {latest}; found {state.day}")
+    for name, position in state.positions.items():
+        _check_cost(name, position)
     return state
+
+
+def _check_cost(symbol: str, position: SavedPosition) -> None:
+    """Refuse a cost that no fills leave: a flat position has none, any other its quantity's."""
+    quantity, cost = position.quantity, position.cost
+    if quantity == 0 and cost != 0:
+        raise InvalidData("cost", f"expected none of {symbol}, which is flat; found {cost}")
+    side = 1 if quantity > 0 else -1
+    if side * cost < -_LEFT_BY_ROUNDING:
+        raise InvalidData(
+            "cost", f"expected that of {symbol} with the sign of its {quantity} units; found {cost}"
+        )
