@@ -25,7 +25,8 @@ from tests.execution.scenarios import (
 from tests.execution.test_ticks_twin import CompiledTicks, tape_of
 from tests.execution.test_twin_agrees import Compiled, rows_of
 from tradelake.errors import InvalidData
-from tradelake.execution.inputs import BARS, TICKS, check_instruments
+from tradelake.execution.input_checks import BARS, TICKS
+from tradelake.execution.inputs import check_instruments
 from tradelake.execution.layout import OrderType, Side, Status
 from tradelake.execution.machine import Machine
 from tradelake.execution.state import BAR

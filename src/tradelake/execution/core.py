@@ -68,7 +68,7 @@ def on_bar(state: State, terms: Terms, bars: Rows, event: int) -> None:
             room = min(np.floor(terms.participation * bar.volume / unit), WHOLE_MARKET)
             symbol.room = int(room)
         if terms.impact_kind != Impact.NONE:
-            take_window(state, terms, bars, event)
+            take_window(state, number, bar.previous)
         _ruin(state, terms, bar)
         if counters.live > 0:
             counters.inside = 0

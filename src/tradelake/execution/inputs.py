@@ -7,35 +7,30 @@ whether they are there. So nothing gets to it that was not looked at here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from tradelake.errors import InvalidData
+from tradelake.execution.input_checks import (
+    Kind,
+    check_numbers,
+    check_order,
+    check_symbols,
+    check_values,
+    laid_out,
+    refuse,
+)
 from tradelake.execution.layout import NONE
-from tradelake.execution.state import BAR, Rows
+from tradelake.execution.state import BAR, WINDOW, Rows
 from tradelake.execution.terms import INSTRUMENT, Trading
 from tradelake.market.arrays import FloatArray, IntArray
-from tradelake.market.tape import TICK, TickKind
+from tradelake.market.tape import TickKind
 
-_BLOCK: Final = 4096
-"""Rows looked at at once: what stays in the processor's cache is read once for all checks."""
+if TYPE_CHECKING:
+    from tradelake.execution.windows import Windows
+
 _LEAST_ROOM: Final = 64
-_PRICE: Final = "a finite positive {}"
-_SIZE: Final = "a finite {} of 0 or more"
-
-
-class Kind(NamedTuple):
-    """What rows of inputs are, and which of their columns say when, and which row came before."""
-
-    name: str
-    dtype: np.dtype[Any]
-    time: str
-    link: str
-
-
-BARS: Final = Kind("bar", BAR, "close_ns", "previous")
-TICKS: Final = Kind("tick", TICK, "ts_ns", "before")
 
 
 class Inputs:
@@ -49,6 +44,8 @@ class Inputs:
         The first ones; held as they are and never written to.
     symbols : int
         How many there are.
+    window : int
+        How many rows of a symbol are looked back at; 0 for none.
     marked : bool
         Whether there is a place for the equity after each row.
     not_before : int
@@ -59,9 +56,11 @@ class Inputs:
     Attributes
     ----------
     rows : Rows
-        What is held: rows that windows look back at, then those not forgotten.
+        What is held: the newest ones that were forgotten, then those that were not.
     equity : FloatArray
         One for each of ``rows``, or none; NaN until the row was matched.
+    windows : Rows
+        The window that ends with each of ``rows``, or none.
     forgotten : int
         How many were let go: input ``i`` is row ``i - forgotten``.
     reached : int
@@ -76,6 +75,7 @@ class Inputs:
 
     rows: Rows
     equity: FloatArray
+    windows: Rows
 
     def __init__(
         self,
@@ -84,19 +84,21 @@ class Inputs:
         symbols: int,
         *,
         marked: bool,
+        window: int = 0,
         not_before: int = -1,
         checked: bool = False,
     ) -> None:
-        rows = _laid_out(kind, rows)
+        rows = laid_out(kind, rows)
         if not checked:
-            _check_numbers(kind, rows, symbols)
+            check_numbers(kind, rows, symbols)
         if len(rows):
-            _check_order(kind, rows[:1], not_before)
+            check_order(kind, rows[:1], not_before)
         self.kind, self.symbols, self.marked = kind, symbols, marked
         self.forgotten = self.reached = 0
         self._now_ns = not_before
-        self._hold(rows, np.full(len(rows) if marked else 0, np.nan))
-        self._kept = 0  # rows at the front that were kept for windows
+        self._looks_back = _looking_back(symbols, window)
+        self._hold(rows, np.full(len(rows) if marked else 0, np.nan), self._windows_of(rows))
+        self._kept = 0  # rows at the front that were forgotten
         self._newest: IntArray | None = None
 
     @property
@@ -126,25 +128,27 @@ class Inputs:
         InvalidData
             The same rules but ``link``: names the row; none of them is held then.
         """
-        rows = _laid_out(self.kind, rows)
+        rows = laid_out(self.kind, rows)
         size, count = len(self.rows), len(rows)
         if not count:
             return
-        _check_symbols(rows, self.symbols)
-        _check_values(self.kind, rows)
+        check_symbols(rows, self.symbols)
+        check_values(self.kind, rows)
         newest_ns = int(self.rows[self.kind.time][-1]) if size else -1
-        _check_order(self.kind, rows, max(self._now_ns, newest_ns))
+        check_order(self.kind, rows, max(self._now_ns, newest_ns))
         self._make_room(size + count)
         self._room[size : size + count] = rows
+        if self._looks_back:
+            self._windows_room[size : size + count] = self._windows_of(rows)
         self._link(self._room[size : size + count], size)
         self.rows = self._room[: size + count]
         self.equity = self._equity_room[: size + count if self.marked else 0]
+        self.windows = self._windows_room[: size + count if self._looks_back else 0]
 
-    def forget(self, until: int, window: int) -> IntArray | None:
+    def forget(self, until: int) -> IntArray | None:
         """Let go of inputs before ``until``, once half of what is held was matched since last time.
 
-        What is kept of them: of each symbol the newest ``window + 1`` bars, or trades, and the
-        last one.
+        What is kept of them: of each symbol the newest bar, or trade, and the last one.
 
         Returns
         -------
@@ -165,7 +169,7 @@ class Inputs:
         end = until - self.forgotten
         if 2 * (end - self._kept) < max(len(self.rows), _LEAST_ROOM):
             return None
-        kept = self._looked_back_at(end, window)
+        kept = self._followed_on(end)
         self._kept = len(kept)
         kept = np.concatenate((kept, np.arange(end, len(self.rows))))
         if self._newest is None:
@@ -174,12 +178,29 @@ class Inputs:
         rows = self.rows[kept]
         rows[self.kind.link] = moved(rows[self.kind.link], kept)
         self._newest = moved(self._newest, kept)
-        self._hold(rows, self.equity[kept] if self.marked else self.equity)
+        self._hold(
+            rows,
+            self.equity[kept] if self.marked else self.equity,
+            self.windows[kept] if self._looks_back else self.windows,
+        )
         return kept
 
-    def _hold(self, rows: Rows, equity: FloatArray) -> None:
+    def _hold(self, rows: Rows, equity: FloatArray, windows: Rows) -> None:
         self.rows = self._room = rows
         self.equity = self._equity_room = equity
+        self.windows = self._windows_room = windows
+
+    def _windows_of(self, rows: Rows) -> Rows:
+        """Return the windows that end with new rows; what is no bar or trade has none."""
+        if self._looks_back is None:
+            return np.empty(0, WINDOW)
+        if self.kind.dtype == BAR:
+            return self._looks_back.add(rows["symbol"], rows["close"], rows["volume"])
+        windows, trades = np.zeros(len(rows), WINDOW), rows[self._counts(rows)]
+        windows[self._counts(rows)] = self._looks_back.add(
+            trades["symbol"], trades["price"], trades["size"]
+        )
+        return windows
 
     def _make_room(self, size: int) -> None:
         if size <= len(self._room):
@@ -190,6 +211,9 @@ class Inputs:
         if self.marked:
             self._equity_room = np.full(len(room), np.nan)
             self._equity_room[: len(self.equity)] = self.equity
+        if self._looks_back:
+            self._windows_room = np.zeros(len(room), WINDOW)
+            self._windows_room[: len(self.windows)] = self.windows
 
     def _counts(self, rows: Rows) -> Any:  # noqa: ANN401 - an array of bool
         """Return which rows are ones that others follow on: bars, and trades."""
@@ -197,9 +221,10 @@ class Inputs:
             return np.ones(len(rows), np.bool_)
         return rows["kind"] == TickKind.TRADE
 
-    def _find_newest(self) -> IntArray:
+    def _find_newest(self, end: int | None = None) -> IntArray:
+        """Return the newest row before ``end`` of each symbol that others follow on, or NONE."""
         newest = np.full(self.symbols, NONE, np.int64)
-        places = np.flatnonzero(self._counts(self.rows))
+        places = np.flatnonzero(self._counts(self.rows[:end]))
         np.maximum.at(newest, self.rows["symbol"][places], places)
         return newest
 
@@ -218,13 +243,19 @@ class Inputs:
                 start = 0 if before == NONE else self.rows["row"][before] + 1
                 new["row"][places] = start + np.arange(len(places))
 
-    def _looked_back_at(self, end: int, window: int) -> IntArray:
+    def _followed_on(self, end: int) -> IntArray:
         """Return the rows before ``end`` that are kept, in order."""
-        kept = [np.arange(max(end - 1, 0), end)]
-        places = np.flatnonzero(self._counts(self.rows[:end]))
-        symbols = self.rows["symbol"][places]
-        kept += [places[symbols == number][-(window + 1) :] for number in np.unique(symbols)]
-        return np.unique(np.concatenate(kept))
+        newest = self._find_newest(end)
+        return np.unique(np.concatenate((newest[newest != NONE], np.arange(max(end - 1, 0), end))))
+
+
+def _looking_back(symbols: int, window: int) -> Windows | None:
+    """Return what looks back; its code is loaded by those who do."""
+    if window == 0:
+        return None
+    from tradelake.execution import windows
+
+    return windows.Windows(symbols, window)
 
 
 def moved(links: IntArray, kept: IntArray) -> IntArray:
@@ -263,123 +294,20 @@ def check_instruments(symbols: Sequence[str], rows: Rows) -> Rows:
     unit = rows["unit"]
     same = steps == 0
     renamed = rows["renamed_to"]
-    _refuse("instruments", (told < 0) | (steps < 0) | (steps > 1) | (told >= len(symbols)),
+    refuse("instruments", (told < 0) | (steps < 0) | (steps > 1) | (told >= len(symbols)),
             f"symbols from 0 to {len(symbols) - 1} in order, each at least once", told)  # fmt: skip
-    _refuse("instruments", same & (np.diff(rows["from_ns"], prepend=0) <= 0),
+    refuse("instruments", same & (np.diff(rows["from_ns"], prepend=0) <= 0),
             "rising instants of a symbol", rows["from_ns"])  # fmt: skip
-    _refuse("instruments", (renamed < NONE) | (renamed >= len(symbols)) | (renamed == told),
+    refuse("instruments", (renamed < NONE) | (renamed >= len(symbols)) | (renamed == told),
             f"another symbol from 0 to {len(symbols) - 1}, or {NONE}", renamed)  # fmt: skip
-    _refuse("instruments", ~((unit > 0.0) & (unit < np.inf)), "a unit above 0", unit)
-    _refuse("instruments", same & (unit != np.roll(unit, 1)), "the same unit at all dates", unit)
-    _refuse("instruments", ~np.isin(rows["trading"], list(Trading)),
+    refuse("instruments", ~((unit > 0.0) & (unit < np.inf)), "a unit above 0", unit)
+    refuse("instruments", same & (unit != np.roll(unit, 1)), "the same unit at all dates", unit)
+    refuse("instruments", ~np.isin(rows["trading"], list(Trading)),
             f"one of {[one.value for one in Trading]}", rows["trading"])  # fmt: skip
     for name in ("increment", "minimum", "minimum_value", "tick"):
-        _refuse("instruments", ~(rows[name] >= 0), f"{name} of 0 or more", rows[name])
+        refuse("instruments", ~(rows[name] >= 0), f"{name} of 0 or more", rows[name])
     if not len(told) or told[-1] != len(symbols) - 1:
         raise InvalidData(
             "instruments", f"expected rows of {len(symbols)} symbols; found {len(set(told))}"
         )
     return rows
-
-
-def _refuse(
-    rule: str,
-    bad: Any,  # noqa: ANN401 - arrays
-    expected: str,
-    found: Any,  # noqa: ANN401
-    start: int = 0,
-) -> None:
-    """Name the first bad row, if there is one."""
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise InvalidData(rule, f"row {start + row}: expected {expected}; found {found[row]}")
-
-
-def _laid_out(kind: Kind, rows: Any) -> Rows:  # noqa: ANN401 - looked at here
-    if not isinstance(rows, np.ndarray) or rows.dtype != kind.dtype or rows.ndim != 1:
-        found = f"{getattr(rows, 'dtype', type(rows).__name__)}"
-        raise InvalidData("layout", f"expected rows of a {kind.name}'s columns; found {found:.200}")
-    return np.ascontiguousarray(rows)
-
-
-def _check_numbers(kind: Kind, rows: Rows, symbols: int) -> None:
-    """Refuse rows that name symbols or rows which are not there, or hold no honest numbers."""
-    for start in range(0, len(rows), _BLOCK):
-        block = rows[start : start + _BLOCK]
-        _check_symbols(block, symbols, start)
-        _check_values(kind, block, start)
-        earlier = np.arange(start, start + len(block), dtype=np.uint64)
-        bad = (block[kind.link] + 1).view(np.uint64) > earlier
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise InvalidData(
-                "link",
-                f"row {start + row}: expected {kind.link} to be an earlier row, or {NONE}; "
-                f"found {block[kind.link][row]}",
-            )
-
-
-def _check_symbols(rows: Rows, symbols: int, start: int = 0) -> None:
-    numbers = rows["symbol"].view(np.uint64)  # what is below 0 is beyond all
-    if numbers.max() >= symbols:
-        row = int(np.argmax(numbers >= symbols))
-        raise InvalidData(
-            "symbol",
-            f"row {start + row}: expected a symbol from 0 to {symbols - 1}; "
-            f"found {rows['symbol'][row]}",
-        )
-
-
-def _check_values(kind: Kind, rows: Rows, start: int = 0) -> None:
-    """Refuse prices and sizes that compiled code would turn into money as they are.
-
-    A quote may lack a side: its price or its size is NaN or 0 then.
-    """
-    if kind is BARS:
-        for name in ("open", "high", "low", "close"):
-            _refuse("price", ~_is_price(rows[name]), _PRICE.format(name), rows[name], start)
-        _refuse("size", ~_is_size(rows["volume"]), _SIZE.format("volume"), rows["volume"], start)
-        late = rows["close_ns"] < rows["open_ns"]
-        _refuse("order", late, "close_ns of open_ns or later", rows["close_ns"], start)
-        return
-    told, quoted, bare = (
-        rows["kind"],
-        rows["kind"] == TickKind.QUOTE,
-        rows["kind"] == TickKind.RESET,
-    )
-    _refuse("kind", (told < 0) | (told > TickKind.LEVEL), "a kind of tick", told, start)
-    _refuse(
-        "side",
-        (rows["side"] < -1) | (rows["side"] > 1),
-        "a side of -1, 0 or 1",
-        rows["side"],
-        start,
-    )
-    for price, size in (("price", "size"), ("price2", "size2")):
-        used = ~bare if price == "price" else quoted
-        missing = quoted & ((rows[price] == 0.0) | np.isnan(rows[price]))
-        bad = used & ~missing & ~_is_price(rows[price])
-        _refuse("price", bad, _PRICE.format(price), rows[price], start)
-        bad = used & ~(quoted & np.isnan(rows[size])) & ~_is_size(rows[size])
-        _refuse("size", bad, _SIZE.format(size), rows[size], start)
-
-
-def _is_price(prices: FloatArray) -> Any:  # noqa: ANN401 - an array
-    return (prices > 0.0) & (prices < np.inf)
-
-
-def _is_size(sizes: FloatArray) -> Any:  # noqa: ANN401 - an array
-    return (sizes >= 0.0) & (sizes < np.inf)
-
-
-def _check_order(kind: Kind, rows: Rows, newest_ns: int) -> None:
-    """Refuse rows that go back in time, among themselves or behind what was there before."""
-    before = np.concatenate(([newest_ns], rows[kind.time][:-1]))
-    bad = rows[kind.time] < before
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise InvalidData(
-            "order",
-            f"row {row}: expected {kind.time} of {before[row]} or later; "
-            f"found {rows[kind.time][row]}",
-        )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from tradelake.errors import InvalidData
 from tradelake.execution.announcing import announced
-from tradelake.execution.inputs import BARS, Inputs, check_instruments
+from tradelake.execution.input_checks import BARS, Kind
+from tradelake.execution.inputs import Inputs, check_instruments
 from tradelake.execution.layout import NONE, OrderType, Sizing, Status, TimeInForce
 from tradelake.execution.state import BAR, Rows, State, busy_orders, grown, new_state, plain
-from tradelake.execution.terms import Terms
+from tradelake.execution.terms import Impact, Terms
 from tradelake.market.arrays import FloatArray
 
 NAN = float("nan")
@@ -53,7 +55,7 @@ class Machine:
         self.symbols: Mapping[str, int] = {name: number for number, name in enumerate(symbols)}
         self.terms = plain(terms)
         self._state = new_state(check_instruments(symbols, instruments), int(cash))
-        self._inputs = Inputs(BARS, np.empty(0, BAR), len(symbols), marked=True)
+        self._inputs = self._inputs_of(BARS, np.empty(0, BAR), marked=True)
         self.bars: Rows = self._inputs.rows
         self.equity: FloatArray = self._inputs.equity
         self._headers = (
@@ -97,14 +99,8 @@ class Machine:
             Rules ``price`` and ``size``: a price is not finite and positive, a volume not finite
             or below 0. Rule ``layout``: they are no bars.
         """
-        self._inputs = Inputs(
-            BARS,
-            bars,
-            len(self.symbols),
-            marked=marked,
-            not_before=self._inputs.matched_ns,
-            checked=checked,
-        )
+        told = {"not_before": self._inputs.matched_ns, "checked": checked}
+        self._inputs = self._inputs_of(BARS, bars, marked=marked, **told)
         self._hold_inputs()
 
     def append(self, bars: Rows) -> None:
@@ -130,14 +126,14 @@ class Machine:
         """Let go of inputs before ``until``; the others keep their numbers.
 
         Memory is given back once half of what is held can go, so that this may be called after
-        every input. What windows of impact look back at is kept. Orders and fills stay.
+        every input. Of each symbol the newest one is kept. Orders and fills stay.
 
         Raises
         ------
         InvalidData
             Rule ``range``: some of them were not matched by :meth:`advance`.
         """
-        if self._inputs.forget(until, self.terms.impact_window) is not None:
+        if self._inputs.forget(until) is not None:
             self._hold_inputs()
 
     def announce(self, rows: Rows, symbols: Sequence[str] = ()) -> None:
@@ -372,6 +368,16 @@ class Machine:
         """Let compiled code see the inputs, which are others or elsewhere now."""
         self.bars, self.equity = self._inputs.rows, self._inputs.equity
         self._headers[2].hold(self)
+        self._look_back()
+
+    def _inputs_of(self, kind: Kind, rows: Rows, **told: Any) -> Inputs:  # noqa: ANN401
+        """Return inputs, with their windows where impact looks back at these."""
+        window = self.terms.impact_window * (self.terms.impact_kind != Impact.NONE)
+        return Inputs(kind, rows, len(self.symbols), window=window, **told)
+
+    def _look_back(self) -> None:
+        if self._inputs.windows is not self.state.windows:
+            self.state = self.state._replace(windows=self._inputs.windows)
 
     def _held(self, first: int, last: int) -> int:
         """Return how many inputs were let go; refuse those that are not there.

@@ -8,7 +8,7 @@ import numpy as np
 
 from tradelake.execution.compiled import lean
 from tradelake.execution.layout import NONE
-from tradelake.execution.state import Rows, State
+from tradelake.execution.state import State
 from tradelake.execution.terms import Impact, Slippage, Terms
 
 LEAST_LEFT: Final = 0.01
@@ -16,28 +16,14 @@ LEAST_LEFT: Final = 0.01
 
 
 @lean
-def take_window(state: State, terms: Terms, bars: Rows, event: int) -> None:
-    """Take volatility and mean volume of the newest bars before this one (C2)."""
-    symbol = state.symbols[bars[event].symbol]
-    at, count, volume = bars[event].previous, 0, 0.0
-    returns, total = 0, 0.0
-    while at != NONE and count < terms.impact_window:
-        volume += bars[at].volume
-        count += 1
-        before = bars[at].previous
-        if before != NONE:
-            total += np.log(bars[at].close / bars[before].close)
-            returns += 1
-        at = before
-    symbol.volume = volume / count if count else 0.0
-    mean = total / returns if returns else 0.0
-    squares, at = 0.0, bars[event].previous
-    for _ in range(returns):
-        before = bars[at].previous
-        away = np.log(bars[at].close / bars[before].close) - mean
-        squares += away * away
-        at = before
-    symbol.volatility = np.sqrt(squares / returns) if returns else 0.0
+def take_window(state: State, number: int, newest: int) -> None:
+    """Take volatility and mean volume of the window that ends with an input, or NONE (C2)."""
+    symbol = state.symbols[number]
+    if newest == NONE or newest >= state.windows.shape[0]:
+        symbol.volume = symbol.volatility = 0.0
+    else:
+        symbol.volume = state.windows[newest].volume
+        symbol.volatility = state.windows[newest].volatility
 
 
 @lean

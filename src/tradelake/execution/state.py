@@ -85,12 +85,17 @@ BAR: Final = np.dtype(
 """Bars of all symbols in the order in which they are known: by close, then symbol."""
 
 
+WINDOW: Final = np.dtype([("volume", np.float64), ("volatility", np.float64)])
+"""Mean volume and deviation of the log returns of the newest bars, or trades, of a symbol (C2)."""
+
+
 class State(NamedTuple):
     """Account, orders and fills, and where the venue is.
 
     ``live`` holds the rows of orders at the venue in order of arrival, ``sent`` of those on their
     way; a cancel is its order's ``cancel_ns``. ``notional`` is the value filled by UTC day, cash
-    units, day ``d`` in slot ``d % DAYS``.
+    units, day ``d`` in slot ``d % DAYS``. ``windows`` has a row for each input that is held, the
+    window that ends with it; none where nothing looks back.
     """
 
     account: Rows
@@ -103,6 +108,7 @@ class State(NamedTuple):
     sent: Rows
     notional: IntArray
     instruments: Rows
+    windows: Rows
 
 
 _KINDS: Final = get_type_hints(Terms)
@@ -133,6 +139,7 @@ def new_state(instruments: Rows, cash: int, capacity: int = 256) -> State:
         np.zeros(capacity, np.int32),
         np.zeros(DAYS, np.int64),
         np.ascontiguousarray(instruments, INSTRUMENT),
+        np.zeros(0, WINDOW),
     )
     state.account["cash"] = cash
     state.positions["price"] = np.nan

@@ -11,9 +11,10 @@ from tradelake.execution.book import half_of, is_crossed, key_of, room_at
 from tradelake.execution.checks import has_limit
 from tradelake.execution.compiled import inlined, lean
 from tradelake.execution.filling import fill
-from tradelake.execution.layout import NONE, Reason, Side, Sizing, Status, TimeInForce
+from tradelake.execution.layout import Reason, Side, Sizing, Status, TimeInForce
 from tradelake.execution.markets import TOLD, Market
 from tradelake.execution.orders import end
+from tradelake.execution.pricing import take_window
 from tradelake.execution.state import State
 from tradelake.execution.terms import Impact, Rung, Terms
 
@@ -24,28 +25,8 @@ WHOLE_MARKET: Final = 4 * 10**18
 @lean
 def take_trades(state: State, terms: Terms, market: Market, number: int) -> None:
     """Take volatility and mean size of the newest trades before the input at work (C2)."""
-    symbol, tape = state.symbols[number], market.tape
-    if terms.impact_kind == Impact.NONE:
-        return
-    at, count, volume = market.rows[number].last_trade, 0, 0.0
-    returns, total = 0, 0.0
-    while at != NONE and count < terms.impact_window:
-        volume += tape[at].size
-        count += 1
-        before = tape[at].before
-        if before != NONE:
-            total += np.log(tape[at].price / tape[before].price)
-            returns += 1
-        at = before
-    symbol.volume = volume / count if count else 0.0
-    mean = total / returns if returns else 0.0
-    squares, at = 0.0, market.rows[number].last_trade
-    for _ in range(returns):
-        before = tape[at].before
-        away = np.log(tape[at].price / tape[before].price) - mean
-        squares += away * away
-        at = before
-    symbol.volatility = np.sqrt(squares / returns) if returns else 0.0
+    if terms.impact_kind != Impact.NONE:
+        take_window(state, number, market.rows[number].last_trade)
 
 
 @lean

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tradelake.execution.book import LEVELS
-from tradelake.execution.inputs import TICKS, Inputs, moved
+from tradelake.execution.input_checks import TICKS
+from tradelake.execution.inputs import moved
 from tradelake.execution.layout import NONE
 from tradelake.execution.machine import Machine
 from tradelake.execution.markets import Market, new_market, roomier, wider
@@ -43,7 +44,7 @@ class TickMachine(Machine):
 
         super().__init__(symbols, instruments, terms._replace(half_spread=0.0), cash)
         self._tick_calls, self._levels = tick_calls, levels
-        self._inputs = Inputs(TICKS, np.empty(0, TICK), len(symbols), marked=False)
+        self._inputs = self._inputs_of(TICKS, np.empty(0, TICK), marked=False)
         market = new_market(len(symbols), self._inputs.rows, levels)
         self._market = roomier(market, len(self.state.orders))
         self._market_header = Header(views.MARKETS, self._market)
@@ -80,14 +81,8 @@ class TickMachine(Machine):
         InvalidData
             As :meth:`Machine.load`, and rules ``kind`` and ``side``.
         """
-        self._inputs = Inputs(
-            TICKS,
-            ticks,
-            len(self.symbols),
-            marked=marked,
-            not_before=self._inputs.matched_ns,
-            checked=checked,
-        )
+        told = {"not_before": self._inputs.matched_ns, "checked": checked}
+        self._inputs = self._inputs_of(TICKS, ticks, marked=marked, **told)
         rows = self._inputs.rows
         market = new_market(len(self.symbols), rows, self._levels)
         self.market = roomier(market, len(self.state.orders))
@@ -114,7 +109,7 @@ class TickMachine(Machine):
     def forget(self, until: int) -> None:
         """Let go of ticks before ``until``, as :meth:`Machine.forget`."""
         gone = self._inputs.forgotten
-        kept = self._inputs.forget(until, self.terms.impact_window)
+        kept = self._inputs.forget(until)
         if kept is None:
             return
         trades = self.market.rows["last_trade"]
@@ -189,6 +184,7 @@ class TickMachine(Machine):
         self.equity = self._inputs.equity
         self.market = self.market._replace(tape=self._inputs.rows)
         self._headers[2].hold(self)
+        self._look_back()
 
     @property
     def _fills_so_far(self) -> int:

@@ -10,7 +10,7 @@ from tradelake.execution import handles
 from tradelake.execution.handles import Handle
 from tradelake.execution.layout import ACCOUNT, FILL, ORDER, POSITION
 from tradelake.execution.markets import MARKET
-from tradelake.execution.state import BAR, COUNTERS, SYMBOL, Rows
+from tradelake.execution.state import BAR, COUNTERS, SYMBOL, WINDOW, Rows
 from tradelake.execution.terms import INSTRUMENT, Terms
 from tradelake.market.arrays import FloatArray
 from tradelake.market.tape import TICK
@@ -36,6 +36,7 @@ STATE: Final = Handle(
         "sent": (np.int32, 1),
         "notional": (np.int64, 1),
         "instruments": (INSTRUMENT, 1),
+        "windows": (WINDOW, 1),
     },
 )
 _ARRAYS: Final = {"tiers": (np.float64, 2), "latency": (np.int64, 2)}

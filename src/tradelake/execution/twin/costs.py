@@ -20,20 +20,42 @@ def slippage(terms: Terms, share: float) -> float:
     return terms.slippage * (share * share)
 
 
+def window_sum(values: list[float], rows: int, window: int) -> float:
+    """C2: sum of the last ``window`` of ``rows``, of which ``values`` are the newest at least.
+
+    Rows are counted in blocks of ``window``: what is of the older block is added from the newest
+    back, what is of the newer one from its first on.
+    """
+    count = min(rows, window)
+    in_newer = (rows - 1) % window + 1
+    newest = values[len(values) - count :]
+    older = newer = 0.0
+    for value in reversed(newest[: count - in_newer]):
+        older += value
+    for value in newest[count - in_newer :]:
+        newer += value
+    return older + newer
+
+
 def volatility(market: Market, window: int) -> float:
-    """C2: deviation of the log returns of the last ``window`` inputs, newest first."""
-    closes = market.closes[::-1][: window + 1]
-    returns = [math.log(after / before) for after, before in pairwise(closes)]
-    if not returns:
+    """C2: deviation of the log returns of the last ``window`` inputs."""
+    rows = len(market.closes)
+    count = min(rows - 1, window)
+    if count <= 0:
         return 0.0
-    mean = sum(returns) / len(returns)
-    return math.sqrt(sum((value - mean) * (value - mean) for value in returns) / len(returns))
+    closes = market.closes[-(window + 1) :]
+    returns = [0.0] + [math.log(after / before) for before, after in pairwise(closes)]
+    mean = window_sum(returns, rows, window) / count
+    squares = window_sum([value * value for value in returns], rows, window)
+    return math.sqrt(max(squares / count - mean * mean, 0.0))
 
 
 def trailing_volume(market: Market, window: int) -> float:
     """C2: mean of the base units that traded in each of the last ``window`` inputs."""
-    volumes = market.volumes[::-1][:window]
-    return sum(volumes) / len(volumes) if volumes else 0.0
+    count = min(len(market.volumes), window)
+    if count == 0:
+        return 0.0
+    return window_sum(market.volumes, len(market.volumes), window) / count
 
 
 def impact(terms: Terms, market: Market, size: float) -> float:
