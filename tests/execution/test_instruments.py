@@ -207,13 +207,41 @@ def test_rows_are_as_written_when_terms_are_made_by_hand() -> None:
     assert made["trading"].tolist() == [Trading.OPEN, Trading.DELISTED]
 
 
+def test_an_increment_of_zero_says_that_there_is_none() -> None:
+    made = rows(
+        record("listed", 5), record("changed", 9, min_trade_increment="0", price_increment="0.0")
+    )
+    assert made["increment"].tolist() == [10**5, 10**5, 1]
+    assert made["tick"].tolist() == [1.0, 1.0, 0.0]
+
+
+def test_those_without_an_increment_are_told_when_it_holds_before_the_end() -> None:
+    history = InstrumentHistory.from_records(
+        [record("listed", 5), record("changed", 9, min_trade_increment="0")]
+    )
+    assert history.unsaid([BTC, "ETH/USD"], 9) == ()
+    assert history.unsaid([BTC, "ETH/USD"], 10) == (BTC,)
+    assert history.unsaid([BTC]) == (BTC,)
+
+
+def test_what_is_wrong_after_the_end_refuses_nothing_when_the_end_is_told() -> None:
+    later = record("changed", 100, min_trade_increment="1e-20")
+    told = [record("listed", 0), record("halted", 50), later, record("delisted", 200)]
+    history = InstrumentHistory.from_records(told, until_ns=100)
+    assert [one.from_ns for one in history.terms[BTC]] == [0, 50]
+    assert InstrumentHistory.from_records([later], until_ns=100).unknown([BTC]) == (BTC,)
+    with pytest.raises(InvalidData, match=r"^decimal: .* found '1e-20' in Instrument changed"):
+        InstrumentHistory.from_records(told, until_ns=101)
+
+
 @pytest.mark.parametrize(
     ("bad", "rule"),
     [
         (record(min_order_size="-1"), "decimal"),
         (record(min_order_size="NaN"), "decimal"),
-        (record(min_trade_increment="0"), "decimal"),
+        (record(min_trade_increment="1e-20"), "decimal"),
         (record(min_trade_increment="1e-300"), "decimal"),
+        (record(price_increment="sNaN"), "decimal"),
         (record(price_increment="a lot"), "decimal"),
         (record(price_increment=0.1), "decimal"),
         (record(min_order_size="1e10"), "decimal"),

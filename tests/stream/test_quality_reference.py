@@ -51,6 +51,8 @@ def test_clean_records_have_no_findings():
         (but(INSTRUMENT, price_increment="a lot"), "decimal"),
         (but(INSTRUMENT, min_order_size="-1"), "decimal"),
         (but(INSTRUMENT, min_order_size="nan"), "decimal"),
+        (but(INSTRUMENT, min_trade_increment="1e-20"), "decimal"),
+        (but(INSTRUMENT, price_increment="2e9"), "decimal"),
         (but(INSTRUMENT, event="renamed"), "renamed_to"),
         (but(INSTRUMENT, renamed_to="XBT/USD"), "renamed_to"),
         (but(INSTRUMENT, status="asleep"), "unknown_status"),
@@ -61,6 +63,11 @@ def test_a_record_is_found_by_the_rule_it_breaks(record, rule):
     assert found.rule == rule
     assert isinstance(found, Reject) == (ACTIONS[rule] == "reject")
     assert "expected" in found.reason
+
+
+@pytest.mark.parametrize("text", ["0", "0.0", "1e-18", "0.000000001"])
+def test_an_increment_that_can_be_counted_or_is_none_passes(text):
+    assert findings(but(INSTRUMENT, min_trade_increment=text, price_increment=text)) == []
 
 
 def test_a_reason_is_short_when_the_value_is_long():

@@ -70,6 +70,18 @@ def test_a_run_fails_with_the_table_and_the_row_when_what_the_lake_knows_is_wron
     assert run(instruments=KnownInstruments({**wrong, "symbol": "ETH/USD"})).error is None
 
 
+def test_a_run_does_not_mind_what_is_wrong_after_its_end():
+    fine = {
+        "symbol": "BTC/USD", "ts_event_ns": 5, "event": "listed",
+        "status": "active", "tradable": True, "min_order_size": "0.0001",
+        "min_trade_increment": "0", "price_increment": "0.01", "renamed_to": None,
+    }  # fmt: skip
+    later = {**fine, "ts_event_ns": 10**18, "event": "changed", "price_increment": "1e-20"}
+    held = run(instruments=KnownInstruments(fine, later))
+    assert held.error is None
+    assert "No quantity increment of BTC/USD is said: one of 1e-9 is assumed." in held.realism
+
+
 def test_result_ends_with_the_equity_that_its_return_says():
     result = run(cash=5_000.0)
     last = result.equity[-1][1]

@@ -56,7 +56,8 @@ def backtest(
         if not no_save:
             kept.check()
         say(f"{chosen.name} over {sum(map(len, data)):,} {'ticks' if asked.ticks else 'bars'}")
-        result = run(data, chosen, screened=findings, instruments=source.instruments(), **keywords)
+        known = source.instruments(data)
+        result = run(data, chosen, screened=findings, instruments=known, **keywords)
     saved, lost = None, None
     if not no_save:
         saved, lost = keep(lambda: kept.save(result, SystemClock().now_ns()), out)

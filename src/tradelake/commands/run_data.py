@@ -12,7 +12,7 @@ from tradelake.errors import ConfigError, InsufficientData, InvalidData
 from tradelake.topology import names
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tradelake.backtest.screen import Finding
     from tradelake.execution.instruments import InstrumentHistory
@@ -73,13 +73,13 @@ class RunData:
         except InsufficientData as error:
             raise ConfigError(f"--symbols, --start, --end: {error}") from error
 
-    def instruments(self) -> InstrumentHistory:
-        """Return what the lake knows of the symbols by date; of data of files nothing.
+    def instruments(self, data: Sequence[BarArrays] | Sequence[TickArrays]) -> InstrumentHistory:
+        """Return what the lake knows of the symbols of some data by date; of files nothing.
 
         Raises
         ------
         InvalidData
-            A row of the lake's table is no record of an instrument.
+            A row of the lake's table is no record of an instrument, and not after all data.
         """
         from tradelake.bootstrap import wire_lake_reader
         from tradelake.execution.instruments import InstrumentHistory
@@ -87,7 +87,9 @@ class RunData:
         if (self.asked.ticks or self.asked.source) != (LAKE,):
             return InstrumentHistory()
         lake = wire_lake_reader(self._environment())
-        return InstrumentHistory.from_rows(lake.instruments(self.asked.names).rows)
+        rows = lake.instruments(self.asked.names).rows
+        ends = [_end_ns(one) for one in data if len(one)]
+        return InstrumentHistory.from_rows(rows, until_ns=max(ends) + 1 if ends else None)
 
     def _check_timeframe(self) -> None:
         from tradelake.market.timeframes import event_timeframe, timeframe_ns
@@ -165,3 +167,10 @@ class RunData:
                 " --bars FILE.parquet or --ticks FILE.parquet"
             )
         return layout.variables()
+
+
+def _end_ns(data: BarArrays | TickArrays) -> int:
+    """Return when the last bar closes, or the last tick was, ns since 1970 UTC."""
+    from tradelake.market.arrays import BarArrays
+
+    return data.end_ns if isinstance(data, BarArrays) else int(data.ts_ns[-1])

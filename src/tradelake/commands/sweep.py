@@ -68,7 +68,7 @@ def sweep(
     _check_one(asked.strategy, chosen)
     keywords = asked.keywords(code_version())
     data, findings = source.read()
-    keywords |= {"screened": findings, "instruments": source.instruments()}
+    keywords |= {"screened": findings, "instruments": source.instruments(data)}
     if not no_save:
         kept.check()
     job = Job(asked.strategy, data, keywords)

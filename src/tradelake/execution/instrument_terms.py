@@ -13,10 +13,10 @@ from tradelake.decoding import convert
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.execution.terms import Trading
 from tradelake.execution.validation import number, whole
+from tradelake.market.increments import DECIMALS, expected, is_countable
 from tradelake.market.records import Instrument
 
-_DECIMALS: Final = ("min_order_size", "min_trade_increment", "price_increment")
-_COLUMNS: Final = ("symbol", "event", "status", "tradable", *_DECIMALS)
+_COLUMNS: Final = ("symbol", "event", "status", "tradable", *DECIMALS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class InstrumentTerms:
 
     def __post_init__(self) -> None:
         whole("instrument.from_ns", self.from_ns)
-        for name in _DECIMALS:
+        for name in DECIMALS:
             value = getattr(self, name)
             valid = value is None or (
                 isinstance(value, Decimal) and value.is_finite() and value >= 0
@@ -106,7 +106,7 @@ def terms_of(record: Instrument, before: InstrumentTerms | None) -> InstrumentTe
     InvalidData
         As :meth:`tradelake.execution.instruments.InstrumentHistory.from_records` says.
     """
-    values = {name: _decimal(record, name) for name in _DECIMALS}
+    values = {name: _decimal(record, name) for name in DECIMALS}
     if before is not None:
         values = {name: getattr(before, name) if v is None else v for name, v in values.items()}
     if record.ts_event < 0:
@@ -149,9 +149,8 @@ def _decimal(record: Instrument, name: str) -> Decimal | None:
         value = Decimal(text)
     except InvalidOperation:
         raise _invalid("decimal", f"{name} a decimal", text, record) from None
-    least = 0 if name == "min_order_size" else Decimal("1e-18")
-    if not value.is_finite() or not least <= value <= Decimal("1e9"):
-        raise _invalid("decimal", f"{name} from {least} to 1e9", text, record)
+    if not is_countable(name, value):
+        raise _invalid("decimal", expected(name), text, record)
     return value
 
 

@@ -86,33 +86,46 @@ class InstrumentHistory:
         return cls.from_records([record])
 
     @classmethod
-    def from_records(cls, records: Iterable[Instrument]) -> InstrumentHistory:
+    def from_records(
+        cls, records: Iterable[Instrument], *, until_ns: int | None = None
+    ) -> InstrumentHistory:
         """Return what records of the table ``instruments`` say, in any order.
 
         A record carries all that the venue says then; a text that is empty leaves the term as it
-        was. Of several records of one symbol and instant all count, in their order.
+        was, an increment of 0 says that there is none. Of several records of one symbol and
+        instant all count, in their order. ``until_ns`` is the end of a run: what is wrong from
+        then on refuses nothing, the symbol's history ends before it.
 
         Raises
         ------
         InvalidData
-            Rule ``decimal``: a term is not a decimal of 0 or more, or an increment of 0; rule
-            ``renamed_to``: a rename without a new symbol, or a new symbol without a rename; rule
-            ``instrument_event``: an unknown event; rule ``negative_time``. Each names the record.
+            Rule ``decimal``: a term is not a decimal, or not one that can be counted
+            (:mod:`tradelake.market.increments`); rule ``renamed_to``: a rename without a new
+            symbol, or a new symbol without a rename; rule ``instrument_event``: an
+            unknown event; rule ``negative_time``. Each names the record.
         """
         ordered = sorted(records, key=lambda record: (record.symbol, record.ts_event))
         terms = {}
         for symbol, of_symbol in groupby(ordered, key=lambda record: record.symbol):
             dated: list[InstrumentTerms] = []
             for record in of_symbol:
-                following = terms_of(record, dated[-1] if dated else None)
+                try:
+                    following = terms_of(record, dated[-1] if dated else None)
+                except InvalidData:
+                    if until_ns is None or record.ts_event < until_ns:
+                        raise
+                    break
                 if dated and dated[-1].from_ns == following.from_ns:
                     dated.pop()
                 dated.append(following)
-            terms[symbol] = tuple(dated)
+            if dated:
+                terms[symbol] = tuple(dated)
         return cls(terms)
 
     @classmethod
-    def from_rows(cls, rows: Iterable[Mapping[str, object]]) -> InstrumentHistory:
+    def from_rows(
+        cls, rows: Iterable[Mapping[str, object]], *, until_ns: int | None = None
+    ) -> InstrumentHistory:
         """Return what rows of the lake's table ``instruments`` say, each a mapping by column.
 
         ``renamed_to`` may be None; columns of transport are not looked at.
@@ -124,7 +137,7 @@ class InstrumentHistory:
             :meth:`from_records`.
         """
         try:
-            return cls.from_records(map(record_of, rows))
+            return cls.from_records(map(record_of, rows), until_ns=until_ns)
         except InvalidData as error:
             raise InvalidData(error.rule, f"table instruments: {error.reason}") from error
 
@@ -135,6 +148,18 @@ class InstrumentHistory:
     def unknown(self, symbols: Iterable[str]) -> tuple[str, ...]:
         """Return those of the symbols of which nothing is known, in their order."""
         return tuple(symbol for symbol in symbols if symbol not in self.terms)
+
+    def unsaid(self, symbols: Iterable[str], until_ns: int | None = None) -> tuple[str, ...]:
+        """Return those of which something is known, but at some time before the end no increment.
+
+        That of quantities; one of 1e-9 is assumed then.
+        """
+        return tuple(
+            symbol
+            for symbol in symbols
+            if symbol in self.terms
+            and any(not one.min_trade_increment for one in self._from_start(symbol, until_ns))
+        )
 
     def rows(
         self,

@@ -63,7 +63,7 @@ def describe(
         *_held(broker),
         _costs(costs, rung),
         _choices(costs, rung),
-        *_increments(broker, history, symbols),
+        *_increments(broker, history, symbols, end_ns),
         _missing(costs, rung),
     ]
     return " ".join(f"{sentence}." for sentence in sentences)
@@ -177,7 +177,10 @@ def _choices(costs: Costs, rung: Rung) -> str:
 
 
 def _increments(
-    broker: BrokerRules, history: InstrumentHistory | None, symbols: Sequence[str]
+    broker: BrokerRules,
+    history: InstrumentHistory | None,
+    symbols: Sequence[str],
+    end_ns: int | None,
 ) -> Iterable[str]:
     if not broker.enforce_increments:
         yield "Increments and minima do not bind"
@@ -188,6 +191,9 @@ def _increments(
             f"Nothing is known of {', '.join(unknown)}: a quantity increment of 1e-9, "
             "no tick and no minimum size are assumed"
         )
+    unsaid = () if history is None else history.unsaid(symbols, end_ns and end_ns + 1)
+    if unsaid:
+        yield f"No quantity increment of {', '.join(unsaid)} is said: one of 1e-9 is assumed"
 
 
 def _missing(costs: Costs, rung: Rung) -> str:

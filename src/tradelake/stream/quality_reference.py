@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import pairwise
 from math import isfinite
 from typing import Final
 
 from tradelake.errors import InvalidData
+from tradelake.market.increments import DECIMALS, expected, is_countable
 from tradelake.market.records import BookSnapshot, Instrument
 from tradelake.market.symbols import parse_symbol
 from tradelake.stream.quality_checks import INT64, TIMED_CHECKS, Finding, Flag, Reject, run
@@ -91,10 +93,10 @@ def _updates(record: BookSnapshot, _: Thresholds) -> Iterator[Finding]:
 
 
 def _decimals(record: Instrument, _: Thresholds) -> Iterator[Finding]:
-    for name in ("min_order_size", "min_trade_increment", "price_increment"):
+    for name in DECIMALS:
         text = getattr(record, name)
-        if text and _DECIMAL.fullmatch(text) is None:
-            yield _reject("decimal", f"{name} a decimal of 0 or more", text, record)
+        if text and (_DECIMAL.fullmatch(text) is None or not is_countable(name, Decimal(text))):
+            yield _reject("decimal", expected(name), text, record)
 
 
 def _follower(record: Instrument, _: Thresholds) -> Iterator[Finding]:

@@ -121,7 +121,13 @@ RULES: Final = (
     ),
     Rule("book_order", "reject", "validate", (SNAPSHOTS,), "levels are not best first, each once"),
     Rule("updates", "reject", "validate", (SNAPSHOTS,), "the count of updates is impossible"),
-    Rule("decimal", "reject", "validate", (INSTRUMENTS,), "a minimum or increment is no decimal"),
+    Rule(
+        "decimal",
+        "reject",
+        "validate",
+        (INSTRUMENTS,),
+        "a minimum or increment is no decimal that is counted",
+    ),
     Rule(
         "renamed_to",
         "reject",

@@ -139,7 +139,8 @@ def _simulate(
     from tradelake.backtest import session
     from tradelake.execution.instruments import InstrumentHistory
 
-    history = InstrumentHistory.from_rows(known.rows)
+    end_ns = max((bars.end_ns for bars in data if len(bars)), default=None)
+    history = InstrumentHistory.from_rows(known.rows, until_ns=end_ns and end_ns + 1)
     terms = _terms(spec)
     account = session.run(data, strategy, **terms, instruments=history, code_version=code_version)
     _refuse_nonsense(account)
