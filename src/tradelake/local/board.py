@@ -107,6 +107,10 @@ class Board:
                     soft_wrap=True,
                 )
 
+    def note(self, text: str) -> None:
+        """Say something that stays to be read, above the block or among the lines."""
+        self._console.print(f"note   {text}", highlight=False, markup=False, soft_wrap=True)
+
     def _render(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))
         table.add_column(width=2)

@@ -32,15 +32,15 @@ def plain_environment(inherited: Mapping[str, str]) -> dict[str, str]:
 
 
 class Process:
-    """A running child; its output goes to ``log``. One that ``ends`` may do so by itself."""
+    """A running child; its output goes to ``log``. Without an ``optional`` one the rest goes on."""
 
     def __init__(
-        self, name: str, child: subprocess.Popen[str], log: Path, *, ends: bool = False
+        self, name: str, child: subprocess.Popen[str], log: Path, *, optional: bool = False
     ) -> None:
         self.name = name
         self.log = log
         self.child = child
-        self._ends = ends
+        self._optional = optional
         self._ready: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._said: deque[str] = deque(maxlen=1)
         self._pump = threading.Thread(target=self._copy, name=f"log-{name}", daemon=True)
@@ -97,6 +97,14 @@ class Process:
         last = "" if code < 0 else f": {self.last_line()}"
         return f"{self.name} {how}{last} (see {self.log})"
 
+    def failure(self, timeout_s: float) -> str:
+        """Wait until it has ended by itself; return what went wrong, nothing where all is well."""
+        try:
+            code = self.child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return f"{self.name} had not ended after {timeout_s:g} s (see {self.log})"
+        return self.obituary() if code else ""
+
     def stop(self, timeout_s: float = 30.0) -> int:
         """End it with SIGTERM, after ``timeout_s`` with SIGKILL; return its exit code."""
         end(self.child, timeout_s)
@@ -110,8 +118,8 @@ class Process:
 
     @property
     def died(self) -> bool:
-        """Whether it ended though nobody asked; one that ends by itself: whether it failed."""
-        return not self.running and (self.child.returncode != 0 or not self._ends)
+        """Whether it ended though nobody asked and the rest depends on it."""
+        return not self.running and not self._optional
 
 
 class Processes:
@@ -129,9 +137,11 @@ class Processes:
         arguments: Sequence[str],
         variables: Mapping[str, str] | None = None,
         *,
-        ends: bool = False,
+        optional: bool = False,
     ) -> Process:
         """Start this Python with ``arguments``; ``variables`` come on top of a cleaned environment.
+
+        An ``optional`` process may end when it likes, and however it likes.
 
         Inherited ``AWS_*`` and ``TRADELAKE_*`` variables are left out, so nothing local can reach
         a real account.
@@ -142,7 +152,7 @@ class Processes:
             stdin=subprocess.DEVNULL,
             cwd=self._root,
         )
-        process = Process(name, child, self._logs / f"{name}.log", ends=ends)
+        process = Process(name, child, self._logs / f"{name}.log", optional=optional)
         self._running.append(process)
         return process
 

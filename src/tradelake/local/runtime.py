@@ -28,6 +28,7 @@ from tradelake.topology import containers, functions, names
 from tradelake.topology.schedules import SCHEDULES, Schedule
 
 _POLL_S: Final = 0.1
+_GRACE_S: Final = 3.0
 _FUNCTION_NICENESS: Final = 10
 """On AWS functions have machines of their own; here they yield to the ingester and streams."""
 _ASKED_FOR: Final = (names.ENV_QUALITY_RULES, names.ENV_TRANSFORMS)
@@ -231,26 +232,29 @@ class Runtime:
         return LambdaClient(self.variables["AWS_ENDPOINT_URL"], ENVIRONMENT)
 
     def start_compiling(self) -> Process:
-        """Compile the matching core where jobs will look for it; a second time takes a second."""
+        """Compile the matching core where jobs will look for it; a second time takes a second.
+
+        Jobs that do not find it compile for themselves: nothing depends on this process.
+        """
         variables = code_cache(os.environ, self.options.project_root)
         return self._processes.start(
             "compiler",
             ["-m", "tradelake.backtest.warm"],
             {**self.variables, **variables},
-            ends=True,
+            optional=True,
         )
 
-    def finish(self, process: Process) -> None:
-        """Wait until a process has ended by itself, and forget it.
+    def finish(self, process: Process, timeout_s: float) -> str:
+        """Wait until a process has ended by itself, or end it after a time, and forget it.
 
-        Raises
-        ------
-        Transient
-            It failed; its last words.
+        Returns
+        -------
+        str
+            What went wrong, in a line; empty where it ended well.
         """
-        if process.child.wait():
-            raise Transient(process.obituary())
-        self._processes.stop(process)
+        failure = process.failure(timeout_s)
+        self._processes.stop(process, _GRACE_S)
+        return failure
 
     def stop(self, process: Process, timeout_s: float = 30.0) -> int:
         """End one process; return its exit code."""

@@ -33,6 +33,7 @@ from tradelake.local.demo.studies import Studies
 from tradelake.local.exchange_client import ExchangeClient, HistoryRange
 from tradelake.local.ingesting import IngesterHealth, Ingesting
 from tradelake.local.layout import ENVIRONMENT, Layout
+from tradelake.local.processes import Process
 from tradelake.local.runtime import Runtime, RuntimeOptions
 from tradelake.market.channels import HISTORY
 from tradelake.market.symbols import base_asset
@@ -58,6 +59,8 @@ _PREFERRED: Final = ("BTC", "ETH")
 """Studied first among series of equal length."""
 _LEAST_DAYS: Final = 20
 _SHOWN_EVERY_S: Final = 0.5
+_COMPILING_S: Final = 300.0
+"""More than the core ever takes, after the stages that ran beside it."""
 _PLAIN_WIDTH: Final = 120
 
 
@@ -71,6 +74,15 @@ class DemoOptions:
     synthetic: bool = False
     playback_s: float = 20.0
     history_days: int = 120
+
+
+def finish_compiling(
+    runtime: Runtime, compiler: Process, board: Board, timeout_s: float = _COMPILING_S
+) -> None:
+    """Wait for the compiler; where it hangs or died, say so and let jobs compile for themselves."""
+    failure = runtime.finish(compiler, timeout_s)
+    if failure:
+        board.note(f"{failure}; each job compiles the matching core for itself")
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -180,7 +192,7 @@ class _Demo:
             model = studies.train(stage)
         with self._board.stage(BACKTEST) as stage:
             stage.detail = "compiling the matching core"
-            runtime.finish(compiler)
+            finish_compiling(runtime, compiler, self._board)
             self._outcome.study = studies.sweep(model, stage)
         with self._board.stage(RECONCILE) as stage:
             runtime.check()
