@@ -214,3 +214,51 @@ def test_an_asset_that_takes_a_freed_symbol_has_an_id_of_its_own():
     assert len({asset.asset_id for asset in listing.assets()}) == 2
     with pytest.raises(InvalidData, match="is not"):
         listing.rename("A/USD", "B/USD")
+
+
+def _published(listing: Listing, *symbols: str) -> list[str]:
+    messages = [Message(1, ("trades", s), Trade(s, 1, 1, 1, 1.0, 1.0)) for s in symbols]
+    return [message.key[1] for message in listing.publishable(messages)]
+
+
+def test_each_assets_messages_stay_its_own_when_a_name_is_used_again():
+    listing = Listing(["A/USD", "B/USD"], Tape(100))
+    listing.rename("A/USD", "C/USD")
+    listing.rename("B/USD", "A/USD")
+    assert _published(listing, "A/USD", "B/USD") == ["C/USD", "A/USD"]
+    listing.rename("C/USD", "B/USD")
+    assert _published(listing, "A/USD", "B/USD") == ["B/USD", "A/USD"]
+    assert [listing.refused(symbol) for symbol in ("A/USD", "B/USD", "C/USD")] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_new_pair_takes_no_messages_of_one_that_only_passed_through_its_name():
+    listing = Listing(["A/USD"], Tape(100))
+    listing.rename("A/USD", "B/USD")
+    listing.rename("B/USD", "C/USD")
+    listing.enlist("B/USD")
+    assert _published(listing, "A/USD") == ["C/USD"]
+
+
+def test_ids_stay_apart_when_a_freed_symbol_is_listed_over_and_over():
+    listing = Listing(["A/USD"], Tape(100))
+    for name in ("B/USD", "C/USD", "D/USD"):
+        listing.rename("A/USD", name)
+        listing.enlist("A/USD")
+    assert len({asset.asset_id for asset in listing.assets()}) == 4
+
+
+def test_a_rename_that_a_watcher_refuses_was_not_made():
+    listing = Listing(["A/USD"], Tape(100))
+
+    def refuse(_asset):
+        raise InvalidData("assets", "no")
+
+    listing.watch(refuse)
+    with pytest.raises(InvalidData, match="no"):
+        listing.rename("A/USD", "B/USD")
+    assert [asset.symbol for asset in listing.assets()] == ["A/USD"]
+    assert _published(listing, "A/USD") == ["A/USD"]

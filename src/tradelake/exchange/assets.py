@@ -77,7 +77,8 @@ class Listing:
     def __init__(self, symbols: Sequence[str], tape: Tape) -> None:
         self._tape = tape
         self._assets = {symbol: listed(symbol) for symbol in symbols}
-        self._renamed: dict[str, str] = {}
+        self._names: dict[str, str] = {}  # of the market's own symbols that go by another now
+        self._left: set[str] = set()
         self._silent: frozenset[str] = frozenset()
         self._watchers: list[Callable[[ListedAsset], None]] = []
 
@@ -110,13 +111,12 @@ class Listing:
 
     def publishable(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Return what is published of messages: nothing of delisted pairs, renamed ones renamed."""
-        if not self._silent:
+        if not (self._silent or self._names):
             return messages
         published = []
         for message in messages:
             channel, symbol = message.key
-            while symbol in self._renamed:
-                symbol = self._renamed[symbol]
+            symbol = self._names.get(symbol, symbol)
             if symbol in self._silent:
                 continue
             if symbol == message.key[1]:
@@ -143,24 +143,27 @@ class Listing:
         old = self._assets.get(symbol)
         if old is not None and old.active:
             raise InvalidData("assets", f"{symbol} is listed")
-        self._renamed.pop(symbol, None)
-        asset = listed(symbol) if old is None else replace(old, active=True, tradable=True)
-        if any(asset.asset_id == other.asset_id for other in self._assets.values() if other != old):
-            asset = replace(asset, asset_id=str(uuid.uuid5(_NAMESPACE, f"{symbol} again")))
-        self._set(asset)
+        if old is not None:
+            self._set(replace(old, active=True, tradable=True))
+            return
+        self._set(replace(listed(symbol), asset_id=self._free_id(symbol)))
+        self._names.pop(symbol, None)
 
     def rename(self, symbol: str, to: str) -> None:
         """The asset keeps its id; data goes on under the symbol ``to``, the book whole."""
         asset = self._active(symbol)
         if to in self._assets:
             raise InvalidData("assets", f"expected a symbol that is free; {to} is not")
+        self._tell(replace(asset, symbol=to))
         book = self._tape.book(symbol)
         if book is not None:
             self._tape.add((ORDERBOOKS, to), msgspec.structs.replace(book, symbol=to))
+        names = {symbol: symbol} | self._names
+        names = {source: to if name == symbol else name for source, name in names.items()}
+        self._names = {source: name for source, name in names.items() if source != name}
+        self._left.add(symbol)
         del self._assets[symbol]
-        self._renamed = {old: new for old, new in self._renamed.items() if old != to}
-        self._renamed[symbol] = to
-        self._set(replace(asset, symbol=to))
+        self._keep(replace(asset, symbol=to))
 
     def change(self, symbol: str, terms: dict[str, str]) -> None:
         """Increments and the minimum size change."""
@@ -181,12 +184,24 @@ class Listing:
             raise InvalidData("assets", f"expected a listed symbol; found {symbol!r}")
         return asset
 
+    def _free_id(self, symbol: str) -> str:
+        taken = {asset.asset_id for asset in self._assets.values()}
+        while (asset_id := str(uuid.uuid5(_NAMESPACE, symbol))) in taken:
+            symbol += " again"
+        return asset_id
+
     def _set(self, asset: ListedAsset) -> None:
+        self._tell(asset)
+        self._keep(asset)
+
+    def _tell(self, asset: ListedAsset) -> None:
         for watcher in self._watchers:
             watcher(asset)
+
+    def _keep(self, asset: ListedAsset) -> None:
         self._assets[asset.symbol] = asset
         gone = {symbol for symbol, known in self._assets.items() if not known.active}
-        self._silent = frozenset(gone | (self._renamed.keys() - self._assets.keys()))
+        self._silent = frozenset(gone | (self._left - self._assets.keys()))
 
 
 def _is_decimal(text: str) -> bool:
