@@ -13,8 +13,8 @@ from tradelake.exchange.paper.orders import PaperOrder
 from tradelake.exchange.publication import Message
 from tradelake.exchange.tape import Tape
 from tradelake.execution.layout import OrderType, Side, TimeInForce
-from tradelake.market.channels import QUOTES, TRADES
-from tradelake.market.records import Quote, Trade
+from tradelake.market.channels import ORDERBOOKS, QUOTES, TRADES
+from tradelake.market.records import BookUpdate, Level, Quote, Trade
 
 T0 = 1_750_000_000_000_000_000
 SECOND = 1_000_000_000
@@ -39,7 +39,7 @@ class Desk:
 
     def publish(self, *records: Any) -> None:
         """Publish records at the present instant."""
-        channels = {Quote: QUOTES, Trade: TRADES}
+        channels = {Quote: QUOTES, Trade: TRADES, BookUpdate: ORDERBOOKS}
         messages = [
             Message(self.now_ns, (channels[type(record)], record.symbol), record)
             for record in records
@@ -54,6 +54,11 @@ class Desk:
         """Publish a quote, a second later."""
         self.now_ns += int(after_s * SECOND)
         self.publish(Quote(symbol, self.now_ns, 0, bid, size, ask, size))
+
+    def book(self, bids: list[Level], asks: list[Level], symbol: str = "BTC/USD") -> None:
+        """Publish a whole book, a second later; levels are (price, size), the best first."""
+        self.now_ns += SECOND
+        self.publish(BookUpdate(symbol, self.now_ns, 0, bids, asks, reset=True))
 
     def trade(self, price: float, size: float, symbol: str = "BTC/USD") -> None:
         """Publish a trade, a second later."""

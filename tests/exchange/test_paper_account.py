@@ -163,7 +163,7 @@ def test_a_cancel_ends_an_order_and_frees_what_it_promised() -> None:
     ("order", "said"),
     [
         ({"qty": "2000"}, "40310000: insufficient balance for USD .requested: 202000, available"),
-        ({"qty": "0.0000001"}, "40310000: cost basis must be >= minimal amount of order 1"),
+        ({"qty": "0.0000001"}, "40310000: cost basis must be >= minimal amount of order 1$"),
         ({"qty": "1", "side": "sell"}, "40310000: insufficient balance for BTC .requested: 1, av"),
         ({"qty": "1", "limit": "90.0000000001"}, "42210000: price is not a multiple"),
         ({"qty": "3000", "limit": "90"}, "40310000: order notional must be <= 200000"),
@@ -189,6 +189,7 @@ def test_an_order_is_refused_as_alpaca_does(order: dict[str, Any], said: str) ->
     [
         (b"", 400, "request body format is invalid"),
         (b"[]", 400, "request body format is invalid"),
+        (b'{"x":' + b"[" * 100_000, 400, "request body format is invalid"),
         (_body(qty="lots"), 400, "request body format is invalid"),
         (_body(qty=None), 422, "qty or notional is required"),
         (_body(notional="5"), 422, "only one of qty or notional is accepted"),
@@ -384,3 +385,71 @@ def test_memory_is_bounded_when_a_resting_order_sees_the_market_go_by() -> None:
     for step in range(3_000):
         desk.quote(100.0 + step % 5, 106.0)
     assert len(desk.account._market.machine.market.tape) < 200
+
+
+def test_open_orders_are_shown_under_the_new_name_when_an_asset_is_renamed() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    ended = desk.place("buy", "1")
+    resting = desk.place("buy", "1", limit="90")
+    desk.listing.rename("BTC/USD", "XBT/USD")
+    assert (ended.body()["symbol"], resting.body()["symbol"]) == ("BTC/USD", "XBT/USD")
+
+
+def test_a_rename_into_another_currency_is_refused_when_the_pair_was_traded() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    desk.place("buy", "1")
+    with pytest.raises(InvalidData, match="expected a pair quoted in USD"):
+        desk.listing.rename("BTC/USD", "BTC/EUR")
+    assert desk.close("BTC/USD").status == "filled"
+
+
+def test_a_share_of_a_position_is_closed_when_the_venue_says_no_increment() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    desk.place("buy", "1")
+    desk.listing.change("BTC/USD", {"min_trade_increment": "0"})
+    assert desk.close("BTC/USD", share="0.5").filled_quantity == Decimal("0.49875")
+
+
+def test_an_increment_may_grow_again_when_it_was_finer_than_most() -> None:
+    desk = Desk(cash="1e9")
+    desk.listing.change("BTC/USD", {"min_trade_increment": "1e-12"})
+    desk.quote(0.99e9, 1e9)
+    desk.place("buy", notional="100")
+    desk.listing.change("BTC/USD", {"min_trade_increment": "1e-9"})
+    assert desk.held() == Decimal("9.975e-8")
+    with pytest.raises(InvalidData, match="same unit"):
+        desk.listing.change("BTC/USD", {"min_trade_increment": "1e-15"})
+    listed = desk.listing.find("BTC/USD")
+    assert listed is not None
+    assert listed.min_trade_increment == "1e-9"
+
+
+def test_what_is_left_of_a_notional_is_a_quantity_when_it_is_replaced() -> None:
+    desk = Desk()
+    desk.quote(99.0, 100.0, size=0.25)
+    order = desk.place("buy", notional="100", limit="100")
+    other = desk.account.replace(order.order_id, ReplaceBody(limit_price=Decimal("99.5")))
+    assert (other.body()["notional"], other.body()["qty"]) == (None, "0.75")
+    desk.quote(99.0, 99.5)
+    assert (other.status, other.filled_quantity) == ("filled", Decimal("0.75"))
+
+
+def test_a_symbol_first_traded_is_filled_at_what_was_published_last_when_time_went_back() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    desk.now_ns = T0 - 86_400 * SECOND
+    desk.quote(200.0, 201.0)
+    assert desk.place("buy", "1").average_price == Decimal(201)
+
+
+def test_account_and_positions_are_told_however_absurd_a_price_is() -> None:
+    desk = Desk()
+    desk.quote(100.0, 101.0)
+    desk.place("buy", "1")
+    desk.quote(1e300, 1e300)
+    desk.account.begin(desk.now_ns)
+    assert float(desk.account.figures().body()["equity"]) > 1e299
+    assert float(desk.account.positions()[0].body()["unrealized_pl"]) > 1e299

@@ -277,6 +277,9 @@ def test_clients_reconcile_over_rest_when_the_stream_of_updates_broke(
     [
         ("GET", "/v2/orders?status=lost", 422, "invalid status"),
         ("GET", "/v2/orders?limit=0", 422, "limit must be 1 to 500"),
+        ("GET", "/v2/orders?limit=" + "9" * 5000, 422, "limit must be 1 to 500"),
+        ("GET", "/v2/orders?side=long", 422, "invalid side"),
+        ("GET", "/v2/orders?direction=up", 422, "invalid direction"),
         ("GET", "/v2/orders?after=noon", 422, "timestamp"),
         ("GET", "/v2/orders/none", 404, "order not found for none"),
         ("GET", "/v2/orders:by_client_order_id?client_order_id=x", 404, "order not found for x"),
@@ -307,3 +310,39 @@ def test_a_request_that_makes_no_sense_is_refused(
     assert body["code"]
     assert asyncio.run(ask({}))[0] == 403
     assert asyncio.run(ask(keys | {"APCA-API-SECRET-KEY": "wrong"}))[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "http"),
+    [
+        ("GET", "/v2/clock", {}, 404),
+        ("PUT", "/v2/orders", {}, 405),
+        ("POST", "/v2/orders", {"Content-Encoding": "gzip"}, 400),
+        ("POST", "/v2/orders", {"APCA-API-KEY-ID": "wrong", "Upgrade": "websocket"}, 403),
+    ],
+)
+def test_every_error_is_json_and_nobody_gets_in_without_the_secret(
+    played: Server, method: str, path: str, headers: dict[str, str], http: int
+) -> None:
+    keys = {"APCA-API-KEY-ID": "demo-key", "APCA-API-SECRET-KEY": "demo-secret"}
+
+    async def ask() -> tuple[int, Any]:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(
+                method, played.url + path, headers=keys | headers, data=b"{no gzip"
+            ) as response,
+        ):
+            return response.status, await response.json()
+
+    status, body = asyncio.run(ask())
+    assert status == http
+    assert body["message"]
+
+
+def test_activities_of_a_day_are_those_of_that_day(client: TradingClient) -> None:
+    client.submit_order(_market(BUY, qty=1))
+    (fill,) = client.get("/account/activities/FILL")
+    day = fill["transaction_time"][:10]
+    assert client.get("/account/activities/FILL", {"date": day}) == [fill]
+    assert client.get("/account/activities/FILL", {"date": "2001-01-01"}) == []

@@ -9,10 +9,11 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from aiohttp import WSCloseCode, web
+from aiohttp.web_protocol import RequestPayloadError
 
 from tradelake.errors import ConfigError, InvalidData
 from tradelake.exchange.admin import AdminEndpoints
@@ -117,7 +118,8 @@ def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Applicati
         json=JsonCodec(),
         msgpack=MsgpackCodec(),
     )
-    app = web.Application(middlewares=[_guard(options, faults)])
+    guard = _guard(options, faults, (stream.handle, updates.handle))
+    app = web.Application(middlewares=[guard])
     app.add_routes([web.get(_DATA, stream.handle)])
     app.add_routes(RestEndpoints(BarStore(source.history, tape), tape).routes(_DATA))
     app.add_routes(AssetEndpoints(listing, KEY_HEADER).routes(_TRADING, _ADMIN))
@@ -144,20 +146,25 @@ def _message(status: int, text: str, headers: dict[str, str] | None = None) -> w
 
 
 def _guard(
-    options: ExchangeOptions, faults: Faults
+    options: ExchangeOptions, faults: Faults, sockets: Sequence[_Handler]
 ) -> Callable[..., Awaitable[web.StreamResponse]]:
-    """Middleware of REST: credentials, rate limit, armed faults; bad input is answered 400."""
+    """Middleware of REST: credentials, rate limit, armed faults; errors are answered as JSON.
+
+    ``sockets`` ask for credentials themselves.
+    """
     limit = RateLimit(options.rate_limit, time.time) if options.rate_limit is not None else None
 
     async def answer(request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
             return await handler(request)
-        except InvalidData as error:
+        except (InvalidData, RequestPayloadError) as error:
             return _message(400, str(error))
+        except web.HTTPException as error:
+            return _message(error.status, error.reason)
 
     @web.middleware
     async def guard(request: web.Request, handler: _Handler) -> web.StreamResponse:
-        if request.path.startswith(_ADMIN) or "Upgrade" in request.headers:
+        if request.path.startswith(_ADMIN) or request.match_info.handler in sockets:
             return await answer(request, handler)
         key = request.headers.get(KEY_HEADER)
         if key is not None and not credentials_match(

@@ -61,15 +61,17 @@ class StandingBook:
 class Series:
     """Records of one channel and symbol by ``ts_event``, then arrival; the oldest are dropped."""
 
-    __slots__ = ("_limit", "records", "ts_ns")
+    __slots__ = ("_limit", "newest", "records", "ts_ns")
 
     def __init__(self, limit: int) -> None:
         self.ts_ns: list[int] = []
         self.records: list[MarketRecord] = []
+        self.newest: MarketRecord | None = None
         self._limit = limit
 
     def add(self, record: MarketRecord) -> None:
         """Insert in time order."""
+        self.newest = record
         ts = record.ts_event
         if not self.ts_ns or ts >= self.ts_ns[-1]:
             self.ts_ns.append(ts)
@@ -85,7 +87,7 @@ class Series:
         """Insert, or replace the record of the same time."""
         place = bisect_left(self.ts_ns, record.ts_event)
         if place < len(self.ts_ns) and self.ts_ns[place] == record.ts_event:
-            self.records[place] = record
+            self.records[place] = self.newest = record
         else:
             self.add(record)
 
@@ -136,6 +138,11 @@ class Tape:
         """Last record by event time, or None."""
         series = self._series.get((channel, symbol))
         return series.records[-1] if series and series.records else None
+
+    def newest(self, channel: str, symbol: str) -> MarketRecord | None:
+        """Record that was published last, whatever its time, or None."""
+        series = self._series.get((channel, symbol))
+        return series.newest if series else None
 
     def book(self, symbol: str) -> BookUpdate | None:
         """The standing book, or None."""

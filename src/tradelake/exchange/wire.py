@@ -242,7 +242,7 @@ def decode_request(data: str | bytes) -> dict[str, Any]:
             if isinstance(data, str)
             else msgpack_decoder(dict[str, Any]).decode(data)
         )
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidData("syntax", str(error)) from error
     if not isinstance(decoded.get("action"), str):
         raise InvalidData("syntax", f"expected an action; found {sorted(decoded)}")

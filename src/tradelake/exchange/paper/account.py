@@ -8,6 +8,7 @@ from dataclasses import replace
 from decimal import ROUND_DOWN, Decimal
 from typing import Final
 
+from tradelake.errors import InvalidData
 from tradelake.exchange.assets import ListedAsset
 from tradelake.exchange.paper.asks import Ask, ReplaceBody
 from tradelake.exchange.paper.blotter import Blotter
@@ -84,9 +85,25 @@ class PaperAccount:
             self.blotter.take_down()
 
     def change(self, asset: ListedAsset) -> None:
-        """Let what the venue says of an asset count from now on."""
+        """Let what the venue says of an asset count from now on.
+
+        Raises
+        ------
+        InvalidData
+            What was traded would be quoted in a currency the account does not hold, or has terms
+            the core cannot count in; nothing is changed then.
+        """
+        if self._market.number(asset) is None:
+            return
+        if quote_asset(asset.symbol) != self.currency:
+            raise InvalidData(
+                "assets",
+                f"expected a pair quoted in {self.currency}, which was traded; "
+                f"found {asset.symbol}",
+            )
         self._market.change(asset)
         self.blotter.take_down()
+        self.blotter.relist(asset)
 
     def place(self, ask: Ask, asset: ListedAsset) -> PaperOrder:
         """Place an order and return it, as it is right after it came to the venue.
@@ -179,7 +196,7 @@ class PaperAccount:
             raise not_found("position does not exist")
         whole = quantity is None and (share is None or share == 1)
         if quantity is None and share is not None and not whole:
-            step = Decimal(asset.min_trade_increment)
+            step = self._market.step(asset)
             quantity = (position.quantity * share / step).to_integral_value(ROUND_DOWN) * step
         if whole and position.available != position.quantity:
             # what other orders promise would be left open: as Alpaca, refuse the whole
@@ -289,7 +306,7 @@ class PaperAccount:
             asset=base if selling else self.currency,
             requested=plain(requested or Decimal(0)),
             available=plain(held if selling else self.figures().available),
-            minimum=f"{int(terms['minimum_value']) * CASH_UNIT:g}",
+            minimum=plain(int(terms["minimum_value"]) * CASH_UNIT),
             cap=f"{BROKER.largest_notional:g}",
         )
         raise Refused(answer)
@@ -319,10 +336,11 @@ def _changed(order: PaperOrder, told: ReplaceBody) -> Ask:
     if told.time_in_force not in (None, TIF_NAMES[ask.tif]):
         raise Refused(BAD_TIF)
     left = order.quantity - order.filled_quantity if order.quantity is not None else None
+    quantity = told.qty or left
     return replace(
         ask,
-        quantity=told.qty or left,
-        notional=None if told.qty is not None else ask.notional,
+        quantity=quantity,
+        notional=ask.notional if quantity is None else None,
         limit=told.limit_price or ask.limit,
         stop=told.stop_price or ask.stop,
         client_order_id=told.client_order_id or "",

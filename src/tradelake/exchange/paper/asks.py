@@ -166,7 +166,7 @@ def read_amount(name: str, text: str) -> Decimal:
 def _decoded(kind: type[_T], body: bytes) -> _T:
     try:
         return json_decoder(kind).decode(body)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         message = f"request body format is invalid: {error}"
         raise Refused(Rejection(400, BAD_BODY, message)) from error
 

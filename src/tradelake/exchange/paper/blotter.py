@@ -81,6 +81,12 @@ class Blotter:
         """Return those that may still fill, the oldest first."""
         return list(self._open.values())
 
+    def relist(self, asset: ListedAsset) -> None:
+        """Show an asset's open orders as it is listed now: by its new name where it has one."""
+        for order in self._open.values():
+            if order.asset.asset_id == asset.asset_id:
+                order.asset = asset
+
     def accept(
         self, row: int, ask: Ask, asset: ListedAsset, replaces: PaperOrder | None = None
     ) -> PaperOrder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import wraps
@@ -19,11 +20,14 @@ from tradelake.exchange.paper.refusals import NOT_ALLOWED, Refused, invalid, not
 from tradelake.exchange.paper.updates import UpdateStream
 from tradelake.exchange.publication import Message
 from tradelake.exchange.wire import parse_timestamp
+from tradelake.execution.broker import DAY_NS
 
 _DEFAULT_ORDERS: Final = 50
 _MOST_ORDERS: Final = 500
 _DEFAULT_ACTIVITIES: Final = 100
 _HUNDRED: Final = Decimal(100)
+_BROKEN: Final = {"code": 50010000, "message": "internal server error occurred"}
+_LOG: Final = logging.getLogger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
@@ -58,6 +62,7 @@ class PaperEndpoints:
         self._now = now
         self._key_header = key_header
         self._preparing: asyncio.Task[None] | None = None
+        self._broken = False
 
     def routes(self, prefix: str) -> list[web.RouteDef]:
         """Routes under ``prefix``, and ``/stream``."""
@@ -82,12 +87,24 @@ class PaperEndpoints:
         ]
 
     def observe(self, messages: Sequence[Message]) -> None:
-        """Let what the venue publishes fill orders."""
-        self._account.observe(messages)
-        self._tell()
+        """Let what the venue publishes fill orders.
+
+        Where that fails trading ends, and every request to trade is answered 500; the market, of
+        which others rely on every message, goes on.
+        """
+        if self._broken:
+            return
+        try:
+            self._account.observe(messages)
+            self._tell()
+        except Exception:  # noqa: BLE001 - whatever is wrong with trading, the market is played
+            self._broken = True
+            _LOG.exception("the paper account is broken: trading ends, the market goes on")
 
     def change(self, asset: ListedAsset) -> None:
         """Let what the venue says of an asset count from now on."""
+        if self._broken:
+            return
         self._account.change(asset)
         self._tell()
 
@@ -110,6 +127,8 @@ class PaperEndpoints:
         await request.read()
         if request.method == "POST":
             await self._ready()
+        if self._broken:
+            return web.json_response(_BROKEN, status=500)
         self._account.begin(self._now())
         try:
             return await handler(request)
@@ -222,12 +241,15 @@ class PaperEndpoints:
         given = request.match_info.get("kind") or query.get("activity_types", "")
         kinds = {kind.strip() for kind in given.split(",") if kind.strip()}
         after, until = _between(query)
+        if "date" in query:
+            after = parse_timestamp(query["date"]) - 1
+            until = after + 1 + DAY_NS
         found = [
             one
             for one in self._account.blotter.activities
             if (not kinds or one.kind in kinds) and after < one.ts_ns < until
         ]
-        if query.get("direction", "desc") == "desc":
+        if _one_of(query, "direction", "desc", "asc") == "desc":
             found.reverse()
         token = query.get("page_token")
         if token is not None:
@@ -251,10 +273,8 @@ def _error(error: Refused) -> dict[str, Any]:
 
 def _chosen(orders: Sequence[PaperOrder], query: Mapping[str, str]) -> list[PaperOrder]:
     """Return the orders a query asks for, the newest first where it does not say."""
-    status = query.get("status", "open")
-    if status not in ("open", "closed", "all"):
-        raise invalid(f"invalid status: {status!r:.40}")
-    side = query.get("side")
+    status = _one_of(query, "status", "open", "closed", "all")
+    side = _one_of(query, "side", "", "buy", "sell")
     symbols = {name.strip() for name in query.get("symbols", "").split(",") if name.strip()}
     after, until = _between(query)
     found = [
@@ -262,12 +282,19 @@ def _chosen(orders: Sequence[PaperOrder], query: Mapping[str, str]) -> list[Pape
         for order in orders
         if (status == "all" or order.open == (status == "open"))
         and (not symbols or symbols & {order.asset.symbol, order.asset.symbol.replace("/", "")})
-        and side in (None, order.side)
+        and side in ("", order.side)
         and after < order.created_ns < until
     ]
-    if query.get("direction", "desc") == "desc":
+    if _one_of(query, "direction", "desc", "asc") == "desc":
         found.reverse()
     return found[: _count(query, "limit", _DEFAULT_ORDERS, _MOST_ORDERS)]
+
+
+def _one_of(query: Mapping[str, str], name: str, default: str, *others: str) -> str:
+    value = query.get(name, default)
+    if value not in (default, *others):
+        raise invalid(f"invalid {name}: {value!r:.40}")
+    return value
 
 
 def _between(query: Mapping[str, str]) -> tuple[int, int]:
@@ -278,6 +305,7 @@ def _between(query: Mapping[str, str]) -> tuple[int, int]:
 
 def _count(query: Mapping[str, str], name: str, default: int, most: int) -> int:
     text = query.get(name, str(default))
-    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= most:
+    number = text.isascii() and text.isdecimal() and len(text) <= len(str(most))
+    if not number or not 1 <= int(text) <= most:
         raise invalid(f"{name} must be 1 to {most}: {text!r:.40}")
     return int(text)

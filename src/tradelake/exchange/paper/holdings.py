@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from tradelake.exchange.assets import ListedAsset
-from tradelake.exchange.paper.orders import plain, stamp
+from tradelake.exchange.paper.orders import plain, rounded, stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,16 @@ class Position:
             "exchange": "CRYPTO",
             "asset_class": "crypto",
             "asset_marginable": False,
-            "avg_entry_price": plain(round(self.cost / self.quantity, 9)),
+            "avg_entry_price": plain(rounded(self.cost / self.quantity)),
             "qty": plain(self.quantity),
             "qty_available": plain(self.available),
             "side": "long" if self.quantity > 0 else "short",
-            "market_value": plain(round(self.market_value, 9)),
+            "market_value": plain(rounded(self.market_value)),
             "cost_basis": plain(self.cost),
-            "unrealized_pl": plain(round(profit, 9)),
-            "unrealized_plpc": plain(round(share, 9)),
-            "unrealized_intraday_pl": plain(round(profit, 9)),
-            "unrealized_intraday_plpc": plain(round(share, 9)),
+            "unrealized_pl": plain(rounded(profit)),
+            "unrealized_plpc": plain(rounded(share)),
+            "unrealized_intraday_pl": plain(rounded(profit)),
+            "unrealized_intraday_plpc": plain(rounded(share)),
             "current_price": plain(self.price),
             "lastday_price": None,
             "change_today": None,
@@ -85,8 +85,8 @@ class AccountFigures:
 
     def body(self) -> dict[str, Any]:
         """The account as the API answers it."""
-        equity, free = plain(round(self.equity, 9)), plain(self.available)
-        holdings = plain(round(self.holdings, 9))
+        equity, free = plain(rounded(self.equity)), plain(self.available)
+        holdings = plain(rounded(self.holdings))
         return {
             "id": self.account_id,
             "account_number": f"PA{self.account_id[:10].replace('-', '').upper()}",
@@ -103,7 +103,7 @@ class AccountFigures:
             "pending_transfer_out": "0",
             "portfolio_value": equity,
             "equity": equity,
-            "last_equity": plain(round(self.last_equity, 9)),
+            "last_equity": plain(rounded(self.last_equity)),
             "long_market_value": holdings,
             "short_market_value": "0",
             "initial_margin": "0",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
@@ -86,6 +87,11 @@ class PaperMarket:
     def unit(self, number: int) -> Decimal:
         """Return how many base units one unit of quantity is."""
         return Decimal(repr(float(self.machine.state.positions["unit"][number])))
+
+    def step(self, asset: ListedAsset) -> Decimal:
+        """Return the increment of quantities of an asset that was traded, base units."""
+        number = self._numbers[asset.asset_id]
+        return int(self.machine.state.symbols["increment"][number]) * self.unit(number)
 
     def ask(self, number: int) -> float:
         """Return the lowest price that is asked now, quote units; NaN where none is."""
@@ -191,7 +197,9 @@ class PaperMarket:
             Decimal(asset.price_increment),
             trading,
         )
-        history = InstrumentHistory().with_symbol(asset.symbol, told)
+        before = [replace(told, min_trade_increment=self.unit(number))] if from_ns else []
+        told = replace(told, from_ns=len(before))  # what was counted finely before still is
+        history = InstrumentHistory().with_symbol(asset.symbol, *before, told)
         rows = BROKER.instruments(history, [asset.symbol], [price])
         in_force = int((rows["from_ns"] <= max(from_ns, self.now_ns)).sum()) - 1
         rows = rows[in_force:]
@@ -213,12 +221,12 @@ class PaperMarket:
     def _shown(self, symbol: str) -> MarketRecord | None:
         if self._matching.rung == Rung.BOOK:
             return self._tape.book(symbol)
-        return self._tape.latest(QUOTES, symbol)
+        return self._tape.newest(QUOTES, symbol)
 
     def _price(self, symbol: str) -> float | None:
         """Return a price the symbol had lately, for the unit its quantities are counted in."""
         for channel in (QUOTES, TRADES, BARS):
-            match self._tape.latest(channel, symbol):
+            match self._tape.newest(channel, symbol):
                 case Quote(bid=bid, ask=ask) if bid > 0.0 and ask > 0.0:
                     return (bid + ask) / 2.0
                 case Trade(price=price) if price > 0.0:

@@ -79,7 +79,7 @@ def tick_rows(record: MarketRecord, number: int, ts_ns: int) -> list[tuple[Any, 
     if isinstance(record, Trade):
         if not (_is_price(record.price) and _is_size(record.size)):
             return []
-        side = _SIDES[record.taker_side]
+        side = _SIDES.get(record.taker_side, 0)
         return [(*where, TickKind.TRADE, side, record.price, record.size, 0.0, 0.0, NONE)]
     if isinstance(record, BookUpdate):
         return _book_rows(record, where)

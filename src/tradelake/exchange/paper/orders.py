@@ -20,6 +20,9 @@ TYPE_NAMES: Final = {value: name for name, value in TYPES.items()}
 TIF_NAMES: Final = {value: name for name, value in TIFS.items()}
 CASH_UNIT: Final = Decimal(1).scaleb(-CASH_DIGITS)
 _STAMP: Final = Rfc3339()
+_PLACES: Final = 9
+_EXACT: Final = Decimal("1e18")
+"""Up to here a decimal has room for the places."""
 
 
 def plain(value: Decimal) -> str:
@@ -31,6 +34,15 @@ def plain(value: Decimal) -> str:
     text = f"{value:f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text == "-0" else text
+
+
+def rounded(value: Decimal) -> Decimal:
+    """Return a decimal of as many places as the API shows: nine, of a number of any size.
+
+    >>> rounded(Decimal("2.0000000005")), rounded(Decimal("1e300")) == Decimal("1e300")
+    (Decimal('2.000000000'), True)
+    """
+    return round(value, _PLACES) if abs(value) < _EXACT else value
 
 
 def stamp(ts_ns: int | None) -> str | None:
@@ -56,7 +68,7 @@ class PaperOrder:
     ask : Ask
         As it was asked for; a replacement's is that of the order before with what was changed.
     asset : ListedAsset
-        As it was listed then.
+        As it was listed when the order came, or last while it was open.
     unit : Decimal
         Base units in one unit of quantity.
     created_ns : int
@@ -104,7 +116,7 @@ class PaperOrder:
         """Quote units for a base unit; None where nothing filled."""
         if not self.filled:
             return None
-        return round(self.value * CASH_UNIT / self.filled_quantity, 9)
+        return rounded(self.value * CASH_UNIT / self.filled_quantity)
 
     def body(self) -> dict[str, Any]:
         """The order as the API answers it."""

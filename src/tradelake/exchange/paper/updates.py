@@ -61,8 +61,7 @@ class UpdateStream:
 
     async def close(self) -> None:
         """Close every connection."""
-        for ws in list(self._open):
-            await ws.close(code=WSCloseCode.GOING_AWAY)
+        await asyncio.gather(*(ws.close(code=WSCloseCode.GOING_AWAY) for ws in self._open))
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """The websocket of ``trade_updates``: authenticate, then listen."""
@@ -121,7 +120,11 @@ class UpdateStream:
             data = told.get("data")
             streams = data.get("streams", []) if isinstance(data, dict) else []
             known = [STREAM] if isinstance(streams, list) and STREAM in streams else []
-            await queue.put(_ENCODE({"stream": "listening", "data": {"streams": known}}))
+            try:
+                queue.put_nowait(_ENCODE({"stream": "listening", "data": {"streams": known}}))
+            except asyncio.QueueFull:
+                _break(ws)
+                return
             if known:
                 self._listeners[ws] = queue
             else:
