@@ -96,6 +96,35 @@ def test_what_is_no_strategy_is_refused(strategy) -> None:
         run(BARS, strategy, broker=PLAIN)
 
 
+class Nameless(EventStrategy):
+    def on_bar(self, ctx): ...
+
+
+class Half(Nameless):
+    def __init__(self):
+        self.parameters = {}
+
+
+class Signals:
+    name = "signals"
+
+    def signals(self, bars):
+        return np.ones(len(bars))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "lacks"),
+    [
+        (Nameless(), "Nameless: .* found no name and no parameters"),
+        (Half(), "Half: .* found no name"),
+        (Signals(), "Signals: .* found no parameters"),
+    ],
+)
+def test_a_strategy_is_refused_by_its_class_and_what_it_lacks(strategy, lacks) -> None:
+    with pytest.raises(ConfigError, match=rf"^strategy {lacks}$"):
+        run(BARS, strategy, broker=PLAIN)
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     given = {"cash": np.float64(5e4), "seed": np.int64(3), "rung": np.int64(1)}
     left = run(BARS, Scripted(), broker=PLAIN, **given)

@@ -72,6 +72,19 @@ def test_a_reject_has_the_symbol_that_was_asked_for_when_nobody_knows_it() -> No
     assert strategy.told == [("unknown_symbol", 0, START_NS + MINUTE_NS, "ETC/USD", 1)]
 
 
+@pytest.mark.parametrize("symbol", [5, None, 1.5, ("BTC", "USD"), b"BTC/USD"])
+def test_a_reject_has_its_symbol_as_text_when_the_strategy_asked_for_none(symbol) -> None:
+    strategy = Refused(lambda ctx: ctx.buy(symbol, 1.0))
+    run(flat(100.0), strategy, broker=PLAIN)
+    assert strategy.told == [("unknown_symbol", 0, START_NS + MINUTE_NS, str(symbol), 1)]
+
+
+def test_rejects_of_exits_have_the_symbol_of_their_entry_when_nobody_knows_it() -> None:
+    strategy = Refused(lambda ctx: ctx.buy(5, 1.0, stop_exit=90.0, target_exit=110.0))
+    run(flat(100.0), strategy, broker=PLAIN)
+    assert {told[3] for told in strategy.told} == {"5"}
+
+
 def test_a_reject_is_told_when_its_answer_has_arrived() -> None:
     late = Latencies(entry=Latency.constant(90_000.0), response=Latency.constant(60_000.0))
     strategy = Refused(lambda ctx: ctx.sell(BTC, 1.0))

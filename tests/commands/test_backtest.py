@@ -189,6 +189,50 @@ def test_sweep_goes_on_when_a_strategy_leaves_the_program(bars, capsys, monkeypa
     assert "ValueError: three" in errors[3]
 
 
+@pytest.mark.parametrize("verb", [("backtest", "--param", "n=1"), ("sweep", "--grid", "n=1:3")])
+@pytest.mark.parametrize(
+    ("kind", "lacks"),
+    [
+        (
+            "Nameless",
+            "expected a name, text, and parameters, a mapping; found no name and no param",
+        ),
+        ("Half", "expected a name, text, and parameters, a mapping; found no parameters"),
+        ("Other", "expected signals, signals_of or callbacks; found"),
+    ],
+)
+def test_a_strategy_without_what_all_have_is_refused_before_anything_runs(
+    bars, capsys, monkeypatch, verb, kind, lacks
+) -> None:
+    Path("lacking.py").write_text(LACKING)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "lacking", raising=False)
+    name, *option = verb
+    code, out, err = call(
+        capsys, name, f"lacking:{kind}", "--symbols", "BTC/USD", "--bars", bars, *option
+    )
+    assert (code, out) == (2, "")
+    assert lacks in err
+    assert kind in err
+    assert len(err.strip().splitlines()) == 1
+    assert not Path(".tradelake").exists()
+
+
+LACKING = """
+from tradelake.strategies.event import EventStrategy
+
+class Nameless(EventStrategy):
+    def __init__(self, n): ...
+    def on_bar(self, ctx): raise RuntimeError("it ran")
+
+class Half(Nameless):
+    name = "half"
+
+class Other:
+    def __init__(self, n): ...
+"""
+
+
 OWN = """
 import sys
 from tradelake.strategies.event import EventStrategy

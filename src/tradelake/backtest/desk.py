@@ -187,11 +187,15 @@ class BarDesk:
         symbol = int(row["symbol"])
         return Reject(
             order,
-            self._names[symbol] if symbol != NONE else self._strange.get(order, ""),
+            self._names[symbol] if symbol != NONE else self._strange_of(order, int(row["parent"])),
             int(row["side"]),
             Reason(int(row["reason"])).name.lower(),
             int(row["ended_ns"]),
         )
+
+    def _strange_of(self, order: int, parent: int) -> str:
+        """Return the name nobody knows that an order, or the entry it is an exit of, was for."""
+        return self._strange.get(order) or self._strange.get(parent, "")
 
     def settle(self) -> None:
         """Take positions over to new names, where symbols were renamed and all fills are told."""
@@ -223,7 +227,7 @@ class BarDesk:
         """Send an order; the venue first sees all that is known by now."""
         now_ns = self._decide()
         if self.tells_rejects and request.symbol not in self.machine.symbols:
-            self._strange[len(self.machine.orders)] = request.symbol
+            self._strange[len(self.machine.orders)] = str(request.symbol)
         if request.has_exits:
             return self.machine.bracket(
                 request.symbol,

@@ -18,10 +18,10 @@ from tradelake.execution.instruments import InstrumentHistory
 from tradelake.execution.layout import CASH_UNIT, MOST_CASH
 from tradelake.execution.terms import Rung
 from tradelake.execution.validation import instance, require
-from tradelake.strategies.api import PanelStrategy, Strategy
 from tradelake.strategies.compiled import CompiledStrategy
 from tradelake.strategies.event import written
 
+_STYLES: Final = ("signals", "signals_of")
 _MOST_SEED: Final = 2**63 - 1
 
 Given: TypeAlias = Any
@@ -138,7 +138,9 @@ def identity_of(strategy: Given) -> Identity:
             f"strategy: expected an instance; found the class {strategy.__name__}: call it"
         )
     try:
-        style = isinstance(strategy, Strategy | PanelStrategy | CompiledStrategy)
+        style = isinstance(strategy, CompiledStrategy) or any(
+            callable(getattr(strategy, method, None)) for method in _STYLES
+        )
         name, parameters = getattr(strategy, "name", None), getattr(strategy, "parameters", None)
         told = style or written(strategy)
     except BaseException as error:
@@ -149,6 +151,12 @@ def identity_of(strategy: Given) -> Identity:
             f"strategy: expected signals, signals_of or callbacks; found {strategy!r:.60}"
         )
     what = f"strategy {type(strategy).__name__}"
+    lacking = [each for each in ("name", "parameters") if not hasattr(strategy, each)]
+    if lacking:
+        raise ConfigError(
+            f"{what}: expected a name, text, and parameters, a mapping; "
+            f"found no {' and no '.join(lacking)}"
+        )
     require(isinstance(name, str) and bool(name), f"{what}: name", "text", name)
     require(isinstance(parameters, Mapping), f"{what}: parameters", "a mapping", parameters)
     return Identity(str(name), dict(parameters or {}))

@@ -274,7 +274,8 @@ def strategy_of(name: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN40
     Raises
     ------
     ConfigError
-        There is none, or it does not take the parameters.
+        There is none, it does not take the parameters, or what is made is no strategy: it has no
+        name, no parameters, or nothing that a run would call.
     """
     if ":" not in name:
         from tradelake.strategies.library import build
@@ -285,6 +286,7 @@ def strategy_of(name: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN40
     if here not in sys.path:
         sys.path.insert(0, here)
     from tradelake.backtest.failure import rule_of, said
+    from tradelake.backtest.setting import identity_of
 
     try:
         kind = getattr(importlib.import_module(module), attribute, None)
@@ -294,10 +296,12 @@ def strategy_of(name: str, parameters: Mapping[str, Any]) -> Any:  # noqa: ANN40
     if not callable(kind):
         raise ConfigError(f"strategy {name}: expected a class or function; found {kind!r}")
     try:
-        return kind(**parameters)
+        made = kind(**parameters)
     except BaseException as error:
         rule_of(error)
         raise ConfigError(f"strategy {name}: {said(error)}") from error
+    identity_of(made)
+    return made
 
 
 def keep(save: Callable[[], str], out: Path) -> tuple[str | None, Fatal | None]:

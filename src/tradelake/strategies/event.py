@@ -79,7 +79,7 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
 class Reject(msgspec.Struct, frozen=True, gc=False):
     """An order that the venue refused, as the strategy is told of it.
 
-    ``symbol`` is that of the order as it was sent, ``reason`` the name of a
+    ``symbol`` is that of the order as it was sent, as text, ``reason`` the name of a
     :class:`~tradelake.execution.layout.Reason` in small letters, ``ts_ns`` when it was refused (not
     when it was told). An entry's exits are told one by one.
     """
