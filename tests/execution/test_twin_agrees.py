@@ -121,6 +121,10 @@ def test_compiled_core_agrees_with_its_twin_when_the_seed_is_fixed(seed: int) ->
     agree(bar_scenario(seed))
 
 
+def test_a_bar_that_opened_before_midnight_has_the_fees_of_that_day_after_one_that_closed() -> None:
+    agree(bar_scenario(10012, 120))
+
+
 def test_an_order_that_ended_before_a_rename_keeps_its_symbol() -> None:
     agree(bar_scenario(2603, 8))
 

@@ -93,14 +93,19 @@ def equity_at(state: State, symbol: int, price: float) -> float:
 
 @lean
 def set_day(state: State, terms: Terms, day: int) -> None:
-    """Make the fee tier that of a UTC day: by the notional of the 30 days before it (C4)."""
+    """Make the fee tier that of a UTC day: by the notional of the 30 days before it (C4).
+
+    A bar may open on the day before one that was matched up to its close: what is known reaches
+    back for that day too, and no further.
+    """
     counters, notional = state.counters[0], state.notional
-    if day <= counters.day:
+    day = max(day, counters.newest_day - 1)
+    if day == counters.day:
         return
-    first = max(counters.day + 1, day - DAYS + 1) if counters.day >= 0 else day - DAYS + 1
-    for empty in range(first, day + 1):
+    newest = counters.newest_day
+    for empty in range(max(newest + 1, day - DAYS + 1) if newest >= 0 else day - DAYS + 1, day + 1):
         notional[empty % DAYS] = 0
-    counters.day = day
+    counters.day, counters.newest_day = day, max(newest, day)
     total = 0
     for before in range(day - TIER_DAYS, day):
         total += notional[before % DAYS]
@@ -139,7 +144,7 @@ def taker_rate(state: State, terms: Terms, ts_ns: int) -> float:
 def rate_at(state: State, terms: Terms, ts_ns: int, maker: bool) -> float:
     """Return the fee's fraction of a fill at an instant."""
     counters = state.counters[0]
-    if ts_ns // DAY_NS > counters.day:
+    if ts_ns // DAY_NS != counters.day:
         set_day(state, terms, ts_ns // DAY_NS)
     return float(counters.maker if maker else counters.taker)
 

@@ -215,7 +215,7 @@ class Ledger:
             fees_value=int(account["fees_value"]),
             turnover=float(account["turnover"]),
             fills=int(account["fills"]),
-            day=int(counters["day"]),
+            day=int(counters["newest_day"]),
             maker=float(counters["maker"]),
             taker=float(counters["taker"]),
             notional=self._state.notional.tolist(),
@@ -254,7 +254,8 @@ class Ledger:
         account, counters = self._state.account, self._state.counters
         for name in ("cash", "fees_cash", "fees_value", "turnover", "fills"):
             account[name] = getattr(state, name)
-        for name in ("day", "maker", "taker"):
+        counters["day"], counters["newest_day"] = NONE, state.day  # its tier is found anew
+        for name in ("maker", "taker"):
             counters[name] = getattr(state, name)
         self._state.notional[:] = state.notional
         for name, number in self._assets.symbols.items():

@@ -37,7 +37,8 @@ COUNTERS: Final = np.dtype(
         ("changes", np.int64),  # fills, rejects and ends so far: what a strategy can see
         ("next_ns", np.int64),  # first instant at which an order or a cancel may arrive
         ("dated_ns", np.int64),  # first instant at which an instrument's terms change
-        ("day", np.int64),  # UTC day of the fee tier
+        ("day", np.int64),  # UTC day of the fee tier: the newest, or the one before it
+        ("newest_day", np.int64),
         ("event", np.int64),  # row of the input at work
         ("inside", np.int64),  # 1: past the open of the bar at work
         ("stale", np.int64),  # 1: the bands of the symbols must be drawn anew
@@ -156,7 +157,7 @@ def new_state(instruments: Rows, cash: int, capacity: int = 256) -> State:
     counters = state.counters
     counters["next_ns"] = NEVER
     counters["dated_ns"] = instruments["from_ns"][later].min(initial=NEVER)
-    counters["day"] = NONE
+    counters["day"] = counters["newest_day"] = NONE
     return state
 
 
