@@ -36,6 +36,7 @@ import msgspec
 
 from bench import frames
 from tradelake.adapters.system import collect_seldom
+from tradelake.exchange.wire import MarketRecord
 from tradelake.feed.decode import FrameDecoder
 from tradelake.feed.messages import WireMessage
 from tradelake.market.records import BookUpdate, Record, channel_of
@@ -56,7 +57,7 @@ NOW_NS: Final = time.time_ns()
 class Work:
     """Frames of one size, and what the steps are given."""
 
-    def __init__(self, told: list[Record], size: int) -> None:
+    def __init__(self, told: list[MarketRecord], size: int) -> None:
         self.points = len(told)
         self.frames = frames.frames(told, size)
         self._thresholds = DEFAULT_RULES.of_venue("us")

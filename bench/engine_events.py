@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -45,8 +45,8 @@ MOVING: Final = 0.077
 class Brackets(EventStrategy):
     """Buys when flat, with a stop and a target around the close, in cents."""
 
-    name = "brackets"
-    parameters: ClassVar[dict[str, float]] = {}
+    def __init__(self) -> None:
+        self.name, self.parameters = "brackets", {}
 
     def on_bar(self, ctx: Context) -> None:
         if ctx.held == 0.0 and not ctx.orders:

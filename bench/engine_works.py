@@ -26,7 +26,8 @@ YEAR: Final = 525_600
 CORES: Final = 2
 FAST, SLOW = 20, 100
 COLUMNS: Final = ("open", "high", "low", "close", "volume")
-RULES: Final = {"fee_bps": floor.FEE * 1e4, "slippage_bps": floor.SLIPPAGE * 1e4}
+FEE_BPS: Final = floor.FEE * 1e4
+SLIPPAGE_BPS: Final = floor.SLIPPAGE * 1e4
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Market:
 
     def bars(self) -> BarArrays:
         """Check the arrays and return them as bars."""
-        return BarArrays("BTC/USD", "1m", self.ts_ns, *(self.columns[name] for name in COLUMNS))
+        open_, high, low, close, volume = (self.columns[name] for name in COLUMNS)
+        return BarArrays("BTC/USD", "1m", self.ts_ns, open_, high, low, close, volume)
 
     def save(self, folder: Path) -> None:
         for name, column in {"ts_ns": self.ts_ns, **self.columns}.items():
@@ -81,7 +83,8 @@ def turns(works: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]
 def one(bars: BarArrays) -> metrics.Metrics:
     """W1's engine: bars to equity, trades and metrics."""
     strategy = make("sma_cross", {"fast": FAST, "slow": SLOW})
-    return metrics.summarise(engine.run(bars, strategy, cash=floor.CASH, **RULES))
+    left = engine.run(bars, strategy, cash=floor.CASH, fee_bps=FEE_BPS, slippage_bps=SLIPPAGE_BPS)
+    return metrics.summarise(left)
 
 
 def one_floor(given: Market) -> tuple[int, float, float]:
@@ -155,9 +158,9 @@ def _process(code: str, folder: Path) -> Callable[[], Any]:
 def grid(count: int) -> npt.NDArray[np.int64]:
     """Pairs of windows, every fast one below every slow one."""
     slow = np.arange(110, 610, 10)
-    pairs = [(a, b) for a in range(5, 105, 5) for b in slow]
-    chosen = np.linspace(0, len(pairs) - 1, count).round().astype(int)
-    return np.array(pairs)[chosen]
+    pairs = np.array([(a, b) for a in range(5, 105, 5) for b in slow])
+    chosen: npt.NDArray[np.int64] = pairs[np.linspace(0, len(pairs) - 1, count).round().astype(int)]
+    return chosen
 
 
 def over_cores(work: Callable[[int], Any]) -> None:

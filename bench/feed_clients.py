@@ -20,9 +20,9 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from aiohttp import web
 
@@ -128,7 +128,8 @@ async def _until_done(feed: AlpacaFeed | AlpacaSdkFeed, meter: Meter) -> None:
     await running
 
 
-CLIENTS: Final[dict[str, Callable]] = {
+Client: TypeAlias = Callable[[str, Meter], Coroutine[None, None, None]]
+CLIENTS: Final[dict[str, Client]] = {
     "sdk_models": sdk_models,
     "sdk_raw": sdk_raw,
     "sdk_feed": sdk_feed,
@@ -181,7 +182,7 @@ def serving(folder: Path | None) -> Iterator[str]:
             server.terminate()
 
 
-def measure(address: str, client: Callable, size: int, total: int) -> float:
+def measure(address: str, client: Client, size: int, total: int) -> float:
     """Return messages per CPU second of one client in one run."""
     meter = Meter(total)
     asyncio.run(client(f"{address}/{size}/{total}", meter))

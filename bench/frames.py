@@ -20,15 +20,16 @@ from tradelake.exchange.options import SyntheticOptions
 from tradelake.exchange.publication import Lateness, publish
 from tradelake.exchange.synthetic.market import SyntheticMarket
 from tradelake.exchange.synthetic.universe import UNIVERSE
-from tradelake.exchange.wire import MsgpackCodec
-from tradelake.market.records import Record
+from tradelake.exchange.wire import MarketRecord, MsgpackCodec
 
 SYMBOLS: Final = 120
 RECORDED: Final = "recorded: Binance BTC/USDT and ETH/USDT, 2024-08-08, as Alpaca's messages"
 SYNTHETIC: Final = "synthetic: no TRADELAKE_DATA"
 
 
-def records(folder: Path | None, symbols: int = SYMBOLS, per_symbol: int = 500) -> list[Record]:
+def records(
+    folder: Path | None, symbols: int = SYMBOLS, per_symbol: int = 500
+) -> list[MarketRecord]:
     """Return ``symbols * per_symbol`` records."""
     if folder is None:
         options = SyntheticOptions(seed=7, symbols=20, hours=0.5, history_days=0)
@@ -46,7 +47,7 @@ def records(folder: Path | None, symbols: int = SYMBOLS, per_symbol: int = 500) 
     ]
 
 
-def frames(told: list[Record], per_frame: int) -> list[bytes]:
+def frames(told: list[MarketRecord], per_frame: int) -> list[bytes]:
     """Return the records as Alpaca's MessagePack frames."""
     codec = MsgpackCodec()
     messages = [codec.encode(record) for record in told]

@@ -33,10 +33,11 @@ def start(folder: str, fsync: str) -> tuple[subprocess.Popen[str], str]:
         text=True,
         env=os.environ | {"PYTHONPATH": source},
     )
-    return process, json.loads(process.stdout.readline())["url"]
+    assert process.stdout is not None
+    return process, str(json.loads(process.stdout.readline())["url"])
 
 
-def call(connection: http.client.HTTPConnection, operation: str, body: bytes) -> dict:
+def call(connection: http.client.HTTPConnection, operation: str, body: bytes) -> bytes:
     headers = HEADERS | {"X-Amz-Target": f"Kinesis_20131202.{operation}"}
     connection.request("POST", "/", body, headers)
     answer = connection.getresponse()
@@ -57,7 +58,10 @@ def body_of(count: int, size: int) -> bytes:
 
 def quantiles(name: str, times_s: list[float]) -> dict[str, float]:
     ranked = sorted(times_s)
-    at = lambda share: round(1000 * ranked[min(int(share * len(ranked)), len(ranked) - 1)], 2)  # noqa: E731
+
+    def at(share: float) -> float:
+        return round(1000 * ranked[min(int(share * len(ranked)), len(ranked) - 1)], 2)
+
     return {f"{name}_p50_ms": at(0.5), f"{name}_p99_ms": at(0.99), f"{name}_max_ms": at(1.0)}
 
 
@@ -163,8 +167,7 @@ def main() -> None:
             figures |= read_back(url)
         finally:
             process.terminate()
-            process.wait()
-            process.stdout.close()
+            process.communicate()
     for name, value in figures.items():
         print(f"{name:28} {value}")
     print(json.dumps(figures))

@@ -14,16 +14,12 @@ import asyncio
 import json
 import multiprocessing
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from stream_socket import Bench
-
+from bench.stream_socket import Bench
 from tradelake.live import subscribe
 from tradelake.market.channels import SNAPSHOTS
 from tradelake.market.records import channel_of

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 from aiohttp import web
 
 from tradelake.exchange.synthetic.universe import UNIVERSE
-from tradelake.exchange.wire import MsgpackCodec, decode_request
+from tradelake.exchange.wire import MarketRecord, MsgpackCodec, decode_request
 from tradelake.market.channels import BARS, CHANNELS, DAILY_BARS, UPDATED_BARS
-from tradelake.market.records import Bar, BookUpdate, Quote, Record, Trade
+from tradelake.market.records import Bar, BookUpdate, Quote, TakerSide, Trade
 from tradelake.market.timeframes import timeframe_ns
 
 RECORDING = "binance_spot_btcusdt_ethusdt_2024-08-08_2354_2359.parquet"
@@ -57,15 +57,15 @@ class Frame:
         return bytes(self.data)
 
 
-def tape(folder: Path, recorded: str, count: int) -> list[Record]:
+def tape(folder: Path, recorded: str, count: int) -> list[MarketRecord]:
     """Return the first messages of a recorded symbol in order, with a bar now and then."""
     columns = {
         name: pq.read_table(folder / f"{name}_{RECORDING}", filters=[("symbol", "=", recorded)])
         for name in ("trades", "quotes", "books")
     }
-    found: list[Record] = []
+    found: list[MarketRecord] = []
     for row in columns["trades"].slice(0, count).to_pylist():
-        side = row["side"] or ""
+        side: TakerSide = row["side"] or ""
         number = int(row["trade_id"])
         found.append(Trade("", row["ts_ns"], 0, number, row["price"], row["size"], side))
     for row in columns["quotes"].slice(0, count).to_pylist():
@@ -73,8 +73,8 @@ def tape(folder: Path, recorded: str, count: int) -> list[Record]:
         found.append(Quote("", row["ts_ns"], 0, *prices))
     for row in columns["books"].slice(0, count).to_pylist():
         bids, asks = (
-            [(level["price"], level["size"]) for level in row[side][:BOOK_LEVELS]]
-            for side in ("bids", "asks")
+            [(level["price"], level["size"]) for level in row[name][:BOOK_LEVELS]]
+            for name in ("bids", "asks")
         )
         found.append(BookUpdate("", row["ts_ns"], 0, bids, asks, row["reset"]))
     found.sort(key=lambda record: record.ts_event)
