@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tradelake.backtest.figures import Figures
 from tradelake.execution.layout import (
     CASH_UNIT,
     NONE,
@@ -22,10 +23,8 @@ from tradelake.execution.layout import (
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tradelake.backtest.outcome import Backtest
 
-
-def trades(result: Backtest) -> pd.DataFrame:
+def trades(result: Figures) -> pd.DataFrame:
     """Return round trips; ``net`` is ``pnl`` less ``fees``."""
     import pandas as pd
 
@@ -47,7 +46,7 @@ def trades(result: Backtest) -> pd.DataFrame:
     )
 
 
-def orders(result: Backtest) -> pd.DataFrame:
+def orders(result: Figures) -> pd.DataFrame:
     """Return every order; the index is its id, -1 stands for no parent and nothing replaced."""
     import pandas as pd
 
@@ -82,7 +81,7 @@ def orders(result: Backtest) -> pd.DataFrame:
     )
 
 
-def fills(result: Backtest) -> pd.DataFrame:
+def fills(result: Figures) -> pd.DataFrame:
     """Return every fill; ``fee`` counts ``fee_asset``, ``fee_value`` is its worth in cash."""
     import pandas as pd
 
@@ -109,7 +108,7 @@ def fills(result: Backtest) -> pd.DataFrame:
     )
 
 
-def equity(result: Backtest) -> pd.DataFrame:
+def equity(result: Figures) -> pd.DataFrame:
     """Return equity, cash and the worth of each symbol, quote units; the index is the instant.
 
     Of ticks the worth of symbols is not kept, so the one column is ``equity``.
@@ -126,7 +125,7 @@ def equity(result: Backtest) -> pd.DataFrame:
     return pd.DataFrame(columns, index=index)
 
 
-def positions(result: Backtest) -> pd.DataFrame:
+def positions(result: Figures) -> pd.DataFrame:
     """Return base units by symbol; the index is the instant."""
     import pandas as pd
 
@@ -134,12 +133,12 @@ def positions(result: Backtest) -> pd.DataFrame:
     return pd.DataFrame(result.held, index=index, columns=list(result.symbols))
 
 
-def _symbols(result: Backtest, numbers: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
+def _symbols(result: Figures, numbers: npt.NDArray[Any]) -> npt.NDArray[np.object_]:
     names = np.array([*result.symbols, "unknown"], dtype=object)
     return names[np.where(numbers == NONE, len(result.symbols), numbers)]
 
 
-def _unit(result: Backtest, numbers: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+def _unit(result: Figures, numbers: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     units = np.append(result.units, 1.0)
     return units[np.where(numbers == NONE, len(result.symbols), numbers)]
 

@@ -9,14 +9,13 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
+from tradelake.backtest import drawing
+from tradelake.backtest.figures import Figures
 from tradelake.errors import InvalidData
-
-if TYPE_CHECKING:
-    from tradelake.backtest.outcome import Backtest
 
 _PERCENT: Final = {
     "total_return", "cagr", "volatility", "max_drawdown", "win_rate", "exposure",
@@ -31,7 +30,7 @@ _STYLE: Final = (
 )
 
 
-def metric_texts(result: Backtest) -> list[tuple[str, str]]:
+def metric_texts(result: Figures) -> list[tuple[str, str]]:
     """Return the metrics by name as people read them; an undefined one is a dash."""
     try:
         row = result.metrics().row()
@@ -48,7 +47,12 @@ def _number(name: str, value: float | None) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
-def fragment(result: Backtest) -> str:
+def picture(result: Figures) -> drawing.Picture:
+    """Return equity and drawdown."""
+    return drawing.draw(result.title, result.clock_ns, result.equity_values, result.cash)
+
+
+def fragment(result: Figures) -> str:
     """Return what a notebook shows: title, picture, metrics, realism and findings."""
     last = f"{float(result.equity_values[-1]):,.2f}" if len(result.equity_values) else "–"
     rows = [("start", f"{result.cash:,.2f}"), ("end", last), *metric_texts(result)]
@@ -56,7 +60,7 @@ def fragment(result: Backtest) -> str:
     rows += [(f"rejected: {reason}", str(count)) for reason, count in result.rejects.items()]
     parts = [
         f"<h3>{escape(result.title)}</h3>",
-        result.plot().svg if len(result.clock_ns) else "",
+        picture(result).svg if len(result.clock_ns) else "",
         _table(("measure", "value"), rows),
         f"<p>{escape(result.realism)}</p>",
     ]
@@ -66,7 +70,7 @@ def fragment(result: Backtest) -> str:
     return "".join(parts)
 
 
-def html(result: Backtest) -> str:
+def html(result: Figures) -> str:
     """Return the whole page: the fragment, the round trips and the manifest."""
     manifest = json.dumps(result.manifest, indent=2, default=str)
     return (
@@ -80,7 +84,7 @@ def html(result: Backtest) -> str:
     )
 
 
-def _trips(result: Backtest) -> str:
+def _trips(result: Figures) -> str:
     trips = result.trips
     names = ("symbol", "entry", "exit", "quantity", "entry price", "exit price", "net")
     rows = [

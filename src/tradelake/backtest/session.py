@@ -10,8 +10,9 @@ import numpy as np
 
 from tradelake.backtest.clock import Clock
 from tradelake.backtest.engine import panel_targets, refuse_trained_bars, targets_of
+from tradelake.backtest.figures import Books
 from tradelake.backtest.limits import Limits, OutOfTime, watched
-from tradelake.backtest.outcome import Backtest, Books, digest_of, stated
+from tradelake.backtest.outcome import Backtest, digest_of, stated
 from tradelake.backtest.screen import Finding, Screen, screen_all
 from tradelake.backtest.setting import (
     Identity,

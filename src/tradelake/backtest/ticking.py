@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tradelake.backtest.figures import Books
 from tradelake.backtest.limits import OutOfTime, watched
-from tradelake.backtest.outcome import Backtest, Books, digest_of, stated
+from tradelake.backtest.outcome import Backtest, digest_of, stated
 from tradelake.backtest.replay import play_ticks
 from tradelake.backtest.screen import Finding
 from tradelake.errors import ConfigError, InsufficientData, InvalidData
