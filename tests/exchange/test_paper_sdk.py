@@ -338,6 +338,7 @@ def test_every_error_is_json_and_nobody_gets_in_without_the_secret(
     status, body = asyncio.run(ask())
     assert status == http
     assert body["message"]
+    assert body["code"] // 100_000 == http
 
 
 def test_activities_of_a_day_are_those_of_that_day(client: TradingClient) -> None:

@@ -142,7 +142,8 @@ def _wire(options: ExchangeOptions, source: MarketSource) -> tuple[web.Applicati
 
 
 def _message(status: int, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    return web.json_response({"message": text}, status=status, headers=headers)
+    body = {"code": status * 100_000 + 10_000, "message": text}  # as 40410000: clients ask for it
+    return web.json_response(body, status=status, headers=headers)
 
 
 def _guard(
