@@ -68,20 +68,8 @@ def msgpack_decoder(kind: type[T]) -> MsgpackDecoder[T]: ...
 @overload
 def msgpack_decoder(kind: Any) -> MsgpackDecoder[Any]: ...  # noqa: ANN401 - unions are no types
 def msgpack_decoder(kind: Any) -> MsgpackDecoder[Any]:
-    """Return the decoder of MessagePack to a type, the same one at every call.
+    """Return the decoder of MessagePack to a type; all else as :func:`json_decoder`.
 
-    Parameters
-    ----------
-    kind : type
-        Any type that msgspec supports.
-
-    Raises
-    ------
-    TypeError
-        msgspec does not support the type.
-
-    Examples
-    --------
     >>> msgpack_decoder(list[int]).decode(bytes([0x92, 1, 2]))
     [1, 2]
     """

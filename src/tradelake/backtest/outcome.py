@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tradelake.backtest import drawing, frames, page
-from tradelake.backtest.figures import Figures
+from tradelake.backtest.figures import Books, Figures
+from tradelake.backtest.screen import Finding
+from tradelake.backtest.setting import Identity, Setting
+from tradelake.execution.instruments import InstrumentHistory
+from tradelake.execution.machine import Machine
+from tradelake.execution.realism import describe
+from tradelake.market.arrays import BarArrays, IntArray
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from tradelake.execution.instruments import InstrumentHistory
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,7 +76,84 @@ class Backtest(Figures):
         )
 
 
-def stated(history: InstrumentHistory, symbols: Sequence[str]) -> str:
+def backtest_of(
+    machine: Machine,
+    who: Identity,
+    setting: Setting,
+    *,
+    style: str,
+    timeframe: str,
+    start_ns: int,
+    event_ns: IntArray,
+    findings: Iterable[Finding],
+    code_version: str,
+    bars: Sequence[BarArrays] = (),
+    ticks: Mapping[str, str] | None = None,
+) -> Backtest:
+    """Return the result of a run that has ended.
+
+    Parameters
+    ----------
+    machine : Machine
+        Its venue.
+    who : Identity
+        Its strategy.
+    setting : Setting
+        Everything else that was asked for.
+    style, timeframe, start_ns, findings, code_version
+        As of :class:`~tradelake.backtest.figures.Figures`.
+    event_ns : IntArray, shape (m,)
+        When each input was known; the last ends the run.
+    bars : sequence of BarArrays
+        What it was run on.
+    ticks : mapping, optional
+        What it was run on: hashes by name.
+    """
+    symbols, history, end_ns = tuple(machine.symbols), setting.history, int(event_ns[-1])
+    realism = describe(
+        setting.broker,
+        setting.costs,
+        setting.rung,
+        history=history,
+        symbols=symbols,
+        start_ns=start_ns,
+        end_ns=end_ns,
+    )
+    state = machine.state
+    return Backtest(
+        strategy=who.name,
+        style=style,
+        parameters=who.parameters,
+        symbols=symbols,
+        timeframe=timeframe,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        cash=setting.cash,
+        rung=int(setting.rung),
+        realism=f"{realism} {_stated(history, symbols)}",
+        findings=tuple(findings),
+        settings={
+            "broker": setting.broker.name,
+            "costs": asdict(setting.costs),
+            "seed": setting.seed,
+            "instruments": _digest_of(history, symbols),
+            "code_version": code_version,
+            **({} if ticks is None else {"data": ticks}),
+        },
+        data=tuple(bars),
+        books=Books(
+            machine.orders,
+            machine.fills,
+            state.positions,
+            state.account,
+            state.instruments,
+            event_ns,
+            machine.equity,
+        ),
+    )
+
+
+def _stated(history: InstrumentHistory, symbols: Sequence[str]) -> str:
     """Return what a run's records of instruments are, to follow what its fills assume."""
     known = [symbol for symbol in symbols if symbol in history.terms]
     if not known:
@@ -81,7 +162,7 @@ def stated(history: InstrumentHistory, symbols: Sequence[str]) -> str:
     return f"Increments, halts and names change by date; records: {', '.join(told)}."
 
 
-def digest_of(history: InstrumentHistory, symbols: Sequence[str]) -> str:
+def _digest_of(history: InstrumentHistory, symbols: Sequence[str]) -> str:
     """Return a hash of what is known of the symbols; empty for nothing."""
     known = {symbol: history.terms[symbol] for symbol in symbols if symbol in history.terms}
     if not known:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from tradelake.backtest.clock import Clock
 from tradelake.backtest.engine import panel_targets, refuse_trained_bars, targets_of
-from tradelake.backtest.figures import Books
 from tradelake.backtest.limits import Limits, OutOfTime, watched
-from tradelake.backtest.outcome import Backtest, digest_of, stated
+from tradelake.backtest.outcome import Backtest, backtest_of
 from tradelake.backtest.screen import Finding, Screen, screen_all
 from tradelake.backtest.setting import (
-    Identity,
     Setting,
     check_findings,
     identity_of,
@@ -28,7 +25,6 @@ from tradelake.execution.costs import Costs
 from tradelake.execution.instruments import InstrumentHistory
 from tradelake.execution.layout import CASH_UNITS
 from tradelake.execution.machine import Machine
-from tradelake.execution.realism import describe
 from tradelake.execution.terms import Rung
 from tradelake.market.arrays import BarArrays
 from tradelake.market.tape import TickArrays
@@ -122,9 +118,19 @@ def run(
     setting = setting_of(broker, costs, instruments, _rung(columns, rung), cash, seed, limits)
     machine, clock = prepare(columns, setting)
     style = _play(machine, clock, columns, strategy, who.name, setting)
-    end_ns = int(clock.bars["close_ns"][-1])
-    machine.finish(end_ns)
-    return _result(machine, clock, columns, who, setting, style, findings, code_version)
+    machine.finish(int(clock.bars["close_ns"][-1]))
+    return backtest_of(
+        machine,
+        who,
+        setting,
+        style=style,
+        timeframe=columns[0].timeframe,
+        start_ns=min(int(bars.ts_event_ns[0]) for bars in columns),
+        event_ns=clock.bars["close_ns"],
+        findings=findings,
+        code_version=code_version,
+        bars=columns,
+    )
 
 
 def is_ticks(data: Data) -> bool:
@@ -258,58 +264,3 @@ def _reached(machine: Machine) -> str:
         return "no bar"
     close_ns = int(machine.bars["close_ns"][known[-1]])
     return f"the bar that closes at {close_ns} ns"
-
-
-def _result(
-    machine: Machine,
-    clock: Clock,
-    columns: Sequence[BarArrays],
-    who: Identity,
-    setting: Setting,
-    style: str,
-    findings: tuple[Finding, ...],
-    code_version: str,
-) -> Backtest:
-    names = tuple(bars.symbol for bars in columns)
-    start_ns = min(int(bars.ts_event_ns[0]) for bars in columns)
-    end_ns = int(clock.bars["close_ns"][-1])
-    state = machine.state
-    realism = describe(
-        setting.broker,
-        setting.costs,
-        setting.rung,
-        history=setting.history,
-        symbols=names,
-        start_ns=start_ns,
-        end_ns=end_ns,
-    )
-    return Backtest(
-        strategy=who.name,
-        style=style,
-        parameters=who.parameters,
-        symbols=names,
-        timeframe=columns[0].timeframe,
-        start_ns=start_ns,
-        end_ns=end_ns,
-        cash=setting.cash,
-        rung=int(setting.rung),
-        realism=f"{realism} {stated(setting.history, names)}",
-        findings=findings,
-        settings={
-            "broker": setting.broker.name,
-            "costs": asdict(setting.costs),
-            "seed": setting.seed,
-            "instruments": digest_of(setting.history, names),
-            "code_version": code_version,
-        },
-        data=tuple(columns),
-        books=Books(
-            machine.orders,
-            machine.fills,
-            state.positions,
-            state.account,
-            state.instruments,
-            clock.bars["close_ns"],
-            machine.equity,
-        ),
-    )

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tradelake.backtest.figures import Books
 from tradelake.backtest.limits import OutOfTime, watched
-from tradelake.backtest.outcome import Backtest, digest_of, stated
+from tradelake.backtest.outcome import Backtest, backtest_of
 from tradelake.backtest.replay import play_ticks
 from tradelake.backtest.screen import Finding
 from tradelake.errors import ConfigError, InsufficientData, InvalidData
 from tradelake.execution.broker import terms
 from tradelake.execution.layout import CASH_UNITS
-from tradelake.execution.realism import describe
 from tradelake.execution.tick_machine import TickMachine
 from tradelake.market.tape import Tape, TickArrays, TickKind, merged_ticks
 from tradelake.strategies.compiled import CompiledStrategy
@@ -59,46 +57,17 @@ def run_ticks(
     machine.load(tape, marked=True, checked=True)
     style = _play(machine, tape, strategy, who.name, setting)
     machine.finish(end_ns)
-    state = machine.state
-    realism = describe(
-        setting.broker,
-        setting.costs,
-        setting.rung,
-        history=setting.history,
-        symbols=symbols,
-        start_ns=start_ns,
-        end_ns=end_ns,
-    )
-    return Backtest(
-        strategy=who.name,
+    return backtest_of(
+        machine,
+        who,
+        setting,
         style=style,
-        parameters=who.parameters,
-        symbols=symbols,
         timeframe="1m",
         start_ns=start_ns,
-        end_ns=end_ns,
-        cash=setting.cash,
-        rung=int(setting.rung),
-        realism=f"{realism} {stated(setting.history, symbols)}",
-        findings=tuple(_findings(data)),
-        settings={
-            "broker": setting.broker.name,
-            "costs": asdict(setting.costs),
-            "seed": setting.seed,
-            "instruments": digest_of(setting.history, symbols),
-            "code_version": code_version,
-            "data": {_name(one): _digest(one) for one in data},
-        },
-        data=(),
-        books=Books(
-            machine.orders,
-            machine.fills,
-            state.positions,
-            state.account,
-            state.instruments,
-            tape["ts_ns"],
-            machine.equity,
-        ),
+        event_ns=tape["ts_ns"],
+        findings=_findings(data),
+        code_version=code_version,
+        ticks={_name(one): _digest(one) for one in data},
     )
 
 

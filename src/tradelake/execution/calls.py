@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 
 from tradelake.execution import core, dated, orders
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import compiled, ready
 from tradelake.execution.views import loaded_at, state_at, terms_at
 
 
@@ -133,20 +133,7 @@ def catch_up(state: int, terms: int, until_ns: int) -> None:
     dated.catch_up(state_at(state), terms_at(terms), until_ns)
 
 
-_TEXT = {
-    send: "i8(i8, i8, i8, i8, i8, i8, i8, i8, f8, f8, f8, f8)",
-    send_bracket: "i8(i8, i8, i8, i8, i8, i8, i8, i8, f8, f8, f8, f8, f8, f8, f8)",
-    send_replace: "i8(i8, i8, i8, i8, f8, f8, f8, f8)",
-    send_cancel: "b1(i8, i8, i8, i8)",
-    advance: "i8(i8, i8, i8, i8, i8, b1)",
-    next_change: "i8(i8, i8, i8, i8)",
-    has_room: "b1(i8)",
-    catch_up: "void(i8, i8, i8)",
-}
-
-
 @cache
 def prepare() -> None:
     """Compile everything here, or load it: what comes later costs what it does and no more."""
-    for function, signature in _TEXT.items():
-        function.compile(signature)  # type: ignore[attr-defined]
+    ready(send, send_bracket, send_replace, send_cancel, advance, next_change, has_room, catch_up)

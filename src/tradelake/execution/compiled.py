@@ -7,13 +7,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from numba import njit, types
 from numba.core.caching import IndexDataCacheFile
 
 Function = TypeVar("Function", bound=Callable[..., object])
 
+_CODES: Final = {"int": "i8", "float": "f8", "bool": "b1", "None": "void"}
+"""numba's names of types, by those of annotations."""
 _NARROW = (types.int8, types.int32)
 """What rows of orders hold of numbers that functions take as integers."""
 
@@ -68,6 +70,20 @@ def _plain(kind: Any) -> Any:  # noqa: ANN401 - numba's own
     """Return the one type that numbers of a kind are compiled for."""
     kind = types.unliteral(kind)
     return types.int64 if kind in _NARROW else kind
+
+
+def ready(*functions: Callable[..., object]) -> None:
+    """Compile what takes numbers and gives one, or load it, for what its annotations say.
+
+    Parameters
+    ----------
+    functions : compiled functions
+        Of ``int`` (8 bytes), ``float`` and ``bool``; they return one of these or None.
+    """
+    for function in functions:
+        made = cast("Any", function)
+        *taken, given = (_CODES[kind] for kind in made.py_func.__annotations__.values())
+        made.compile(f"{given}({', '.join(taken)})")
 
 
 class _Index(IndexDataCacheFile):  # type: ignore[misc]

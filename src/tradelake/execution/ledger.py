@@ -93,7 +93,7 @@ class Ledger:
         Parameters
         ----------
         fill : VenueFill
-            As reported; a late one counts for the tier of the newest day.
+            As reported; one that comes late counts for its own day, or the one before the newest.
         now_ns : int
             By the caller's clock, ns since 1970 UTC. A fill that lies more than
             :data:`~tradelake.execution.ledger_fills.AHEAD_NS` later is refused: its day would be

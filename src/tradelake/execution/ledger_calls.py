@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from tradelake.execution import account, dated
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import compiled, ready
 from tradelake.execution.views import state_at, terms_at
 
 
@@ -40,15 +40,7 @@ def rename(state: int, number: int, to: int) -> None:
     dated.rename(state_at(state), number, to)
 
 
-_TEXT = {
-    book: "i8(i8, i8, i8, i8, f8, b1, i8)",
-    book_paid: "i8(i8, i8, i8, i8, f8, b1, i8, i8, b1)",
-    rename: "void(i8, i8, i8)",
-}
-
-
 @cache
 def prepare() -> None:
     """Compile everything here, or load it."""
-    for function, signature in _TEXT.items():
-        function.compile(signature)  # type: ignore[attr-defined]
+    ready(book, book_paid, rename)

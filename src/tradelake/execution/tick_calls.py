@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from tradelake.execution import ticks
-from tradelake.execution.compiled import compiled
+from tradelake.execution.compiled import compiled, ready
 from tradelake.execution.views import loaded_at, market_at, state_at, terms_at
 
 
@@ -32,15 +32,7 @@ def arrivals(state: int, terms: int, market: int, until_ns: int) -> None:
     ticks.arrivals(state_at(state), terms_at(terms), market_at(market), until_ns)
 
 
-_TEXT = {
-    advance_ticks: "i8(i8, i8, i8, i8, i8, i8, b1)",
-    has_tick_room: "b1(i8, i8, i8)",
-    arrivals: "void(i8, i8, i8, i8)",
-}
-
-
 @cache
 def prepare() -> None:
     """Compile everything here, or load it."""
-    for function, signature in _TEXT.items():
-        function.compile(signature)  # type: ignore[attr-defined]
+    ready(advance_ticks, has_tick_room, arrivals)
