@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -12,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.execution.ledgers import BTC, ETH, NOW_NS, bought, ledger
 from tests.execution.scenarios import (
-    START_NS,
     Scenario,
     bar_scenarios,
     feed,
@@ -24,30 +23,14 @@ from tests.execution.scenarios import (
 )
 from tests.execution.test_ticks_twin import CompiledTicks
 from tests.execution.test_twin_agrees import Compiled
-from tradelake.decoding import json_decoder
 from tradelake.errors import InvalidData
 from tradelake.execution.layout import NONE, Side
 from tradelake.execution.ledger import Ledger
 from tradelake.execution.ledger_fills import VenueFill
-from tradelake.execution.ledger_state import LedgerState
-from tradelake.execution.state import DAY_NS, DAYS
+from tradelake.execution.state import DAY_NS
 
-BTC, ETH = "BTC/USD", "ETH/USD"
-NOW_NS = START_NS + 41 * DAY_NS
-ALPACA_TIERS = np.array([[0.0, 0.0, 0.0015, 0.0025]])
 ACCOUNT = ("cash", "fees_cash", "fees_value", "turnover", "fills")
 POSITION = ("quantity", "cost", "realised", "fees_base", "turnover")
-
-
-def ledger(cash: float = 100_000.0, **changes: Any) -> Ledger:
-    rows = instruments(instrument(0), instrument(1, unit=1e-9))
-    rules = terms(**{"tiers": ALPACA_TIERS, **changes})
-    return Ledger([BTC, ETH], rows, rules, round(cash * 1e8))
-
-
-def bought(quantity: str = "2", price: float = 40_000.0, **changes: Any) -> VenueFill:
-    told: dict[str, Any] = {"id": "a", "symbol": BTC, "side": 1, "ts_ns": START_NS}
-    return VenueFill(**{**told, "quantity": Decimal(quantity), "price": price, **changes})
 
 
 def reports(machine: Any, *, fees: bool) -> list[VenueFill]:
@@ -176,61 +159,6 @@ def test_a_fill_across_flat_is_booked_as_two_that_share_the_fee(side: int, asset
         assert held.realised == -10 * side - Decimal("0.01")
 
 
-@st.composite
-def fills(draw: st.DrawFn) -> VenueFill:
-    symbol = draw(st.sampled_from([BTC, ETH]))
-    unit = Decimal("1e-8") if symbol == BTC else Decimal("1e-9")
-    quantity = draw(st.integers(1, 10**12)) * unit
-    price = draw(st.floats(1e-3, 1e5))
-    asset = draw(st.sampled_from(["", symbol[:3], "USD"]))
-    share = draw(st.fractions(Fraction(-1, 100), Fraction(1, 2)))
-    of = quantity if asset != "USD" else quantity * Decimal(price)
-    fee = of * share.numerator / share.denominator if asset else None
-    return VenueFill(
-        id=draw(st.text(min_size=1, max_size=3)),
-        symbol=symbol,
-        side=draw(st.sampled_from([1, -1])),
-        quantity=quantity,
-        price=price,
-        ts_ns=START_NS + draw(st.integers(0, 40)) * 86_400 * 10**9,
-        maker=draw(st.booleans()),
-        fee=None if fee is None else fee.quantize(Decimal("1e-10")),
-        fee_asset=asset,
-    )
-
-
-@settings(deadline=None, max_examples=150)
-@given(st.lists(fills(), max_size=25), st.booleans(), st.integers(0, 25))
-def test_value_is_conserved_and_state_survives_in_any_stream_of_fills(
-    stream: list[VenueFill], allow_short: bool, saved_at: int
-) -> None:
-    made = ledger(allow_short=allow_short)
-    for place, fill in enumerate(stream):
-        if place == saved_at:
-            text = msgspec.json.encode(made.saved())
-            made = ledger(cash=0.0, allow_short=allow_short)
-            made.restore(json_decoder(LedgerState).decode(text), NOW_NS)
-            assert msgspec.json.encode(made.saved()) == text
-        before = made.saved()
-        if not _booked(made, fill):
-            assert made.saved() == before
-            continue
-        held, saved = made.holdings(), before.positions[fill.symbol]
-        unit = Decimal(repr(saved.unit))
-        fee = made.fees().get(fill.symbol[:3], Decimal(0)) - saved.fees_base * unit
-        moved = held[fill.symbol].quantity - saved.quantity * unit
-        assert moved == fill.side * fill.quantity - fee
-        realised = sum(one.realised for one in held.values())
-        assert made.cash + sum(one.cost for one in held.values()) == 100_000 + realised
-
-
-def _booked(made: Ledger, fill: VenueFill) -> bool:
-    try:
-        return made.book(fill, NOW_NS)
-    except InvalidData:
-        return False
-
-
 def test_a_fill_that_is_reported_twice_is_booked_once() -> None:
     made = ledger()
     assert made.book(bought("1.0"), NOW_NS)
@@ -344,60 +272,6 @@ def test_figures_are_refused_when_what_is_held_has_no_price(prices: dict[str, fl
     made.book(bought(), NOW_NS)
     with pytest.raises(InvalidData, match="price: expected a price of BTC/USD"):
         made.equity(prices)
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"cash": 2**70},
-        {"cash": "1"},
-        {"turnover": float("nan")},
-        {"notional": [0]},
-        {"notional": [2**62] * DAYS},
-        {"notional": [-1] * DAYS},
-        {"day": -2},
-        {"day": 2**31},
-        {"day": (NOW_NS + DAY_NS) // DAY_NS + 1},
-        {"fills": -1},
-        {"positions": {"DOGE/USD": {"unit": 1e-8}}},
-        {"positions": {BTC: {"unit": 1e-9}}},
-    ],
-)
-def test_a_state_that_makes_no_sense_is_refused_and_changes_nothing(changes: Any) -> None:
-    made = ledger()
-    made.book(bought(), NOW_NS)
-    before = made.saved()
-    with pytest.raises(InvalidData, match=r"^state: "):
-        made.restore(msgspec.structs.replace(before, **changes), NOW_NS)
-    assert made.saved() == before
-
-
-@pytest.mark.parametrize(("quantity", "cost"), [(0, 1), (0, -1), (5, -(10**6)), (-5, 10**6)])
-def test_a_state_is_refused_when_no_fills_could_leave_a_cost_of_it(
-    quantity: int, cost: int
-) -> None:
-    made = ledger(allow_short=True)
-    made.book(bought(), NOW_NS)
-    before = made.saved()
-    wrong = msgspec.structs.replace(before.positions[ETH], quantity=quantity, cost=cost)
-    with pytest.raises(InvalidData, match=r"^cost: .* of ETH/USD"):
-        made.restore(
-            msgspec.structs.replace(before, positions={**before.positions, ETH: wrong}), NOW_NS
-        )
-    assert made.saved() == before
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.lists(st.tuples(st.floats(0.01, 0.5), st.sampled_from([1, -1])), min_size=1, max_size=8))
-def test_what_rounding_leaves_of_the_largest_costs_can_be_restored(
-    stream: list[tuple[float, int]],
-) -> None:
-    # 3e18 units cost up to 2**60 cash units, of which float64 knows every 128th, and one unit none.
-    made = ledger(cash=0.0, allow_short=True, tiers=np.array([[0.0, 0.0, 0.0, 0.0]]))
-    for number, (price, side) in enumerate(stream):
-        _booked(made, bought("3e10", price, id=f"in {number}", side=side))
-        _booked(made, bought("29999999999.99999999", price, id=f"out {number}", side=-side))
-        made.restore(made.saved(), NOW_NS)
 
 
 def test_the_fee_tier_goes_on_with_the_days_when_a_fill_was_reported_from_the_future() -> None:

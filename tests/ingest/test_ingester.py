@@ -10,7 +10,7 @@ import pytest
 
 from tests.functions.stores import StateInMemory
 from tests.ingest.fakes import Ledger, Stream, SystemTime, no_wait
-from tests.ingest.test_lead import POLICY, Evictor, Leases, scenario
+from tests.ingest.leading import POLICY, Evictor, Leases, scenario
 from tradelake.errors import Transient
 from tradelake.feed.events import STOP, GapOpened, Subscribed
 from tradelake.feed.subscription import Subscription
