@@ -113,6 +113,10 @@ def test_a_replacement_that_lost_its_place_is_a_taker_when_others_arrive_at_its_
     agree(tick_scenario(2057, 104))
 
 
+def test_permanent_impact_decays_to_the_same_last_bit_when_it_moved_the_price_far() -> None:
+    agree(tick_scenario(53587, 50))
+
+
 def test_a_level_is_whole_when_own_orders_took_from_quotes_before_there_was_a_book() -> None:
     venue = terms(rung=int(Rung.BOOK), own_trades_stay=True, allow_short=True)
     scenario = Scenario(("S0/USD",), instruments(), venue, 10_000 * 10**8)

@@ -33,7 +33,7 @@ def permanent_at(state: State, terms: Terms, number: int, ts_ns: int) -> float:
     level = float(symbol.permanent)
     if level == 0.0 or terms.impact_half_life_ns <= 0.0:
         return level
-    return float(level * 0.5 ** ((ts_ns - symbol.permanent_ns) / terms.impact_half_life_ns))
+    return float(level * np.exp2(-((ts_ns - symbol.permanent_ns) / terms.impact_half_life_ns)))
 
 
 @lean

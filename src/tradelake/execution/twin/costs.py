@@ -74,7 +74,7 @@ def permanent(terms: Terms, market: Market, ts_ns: int) -> float:
     if market.shift == 0.0 or terms.impact_half_life_ns <= 0.0:
         return market.shift
     age = float(ts_ns - market.shift_ns)
-    return market.shift * math.pow(0.5, age / terms.impact_half_life_ns)
+    return market.shift * math.exp2(-(age / terms.impact_half_life_ns))
 
 
 def leave_permanent(terms: Terms, market: Market, side: int, size: float, ts_ns: int) -> None:
