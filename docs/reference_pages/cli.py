@@ -19,7 +19,7 @@ def cli_page() -> str:
     commands += [(f"tradelake {name}", command) for name, command in sorted(cli.commands.items())]
     for name, command in commands:
         context = click.Context(
-            command, info_name=name, max_content_width=100, terminal_width=100, color=False
+            command, info_name=name, terminal_width=100, color=False, **cli.context_settings
         )
         parts.append(f"## `{name}`\n\n```text\n{command.get_help(context)}\n```\n")
     return "\n".join(parts)
