@@ -17,12 +17,10 @@ import numpy as np
 from tradelake.backtest.clock import Clock
 from tradelake.backtest.desk import BarDesk
 from tradelake.backtest.due import NEVER
-from tradelake.backtest.failure import rule_of, said
-from tradelake.errors import InvalidData
+from tradelake.backtest.telling import Teller, lead
 from tradelake.execution.machine import Machine
 from tradelake.market.arrays import BarArrays
-from tradelake.strategies.context import EventContext
-from tradelake.strategies.event import EventStrategy, written
+from tradelake.strategies.event import EventStrategy
 
 _CHUNK: Final = 1 << 10
 """Bars that are Python numbers at the same time: few enough to stay in a core's cache."""
@@ -57,51 +55,29 @@ def play(
     Raises
     ------
     InvalidData
-        Rule ``strategy``: it raised; rule ``limit``: too many orders; rule ``order``: an order that
-        makes no sense. Names strategy, callback, symbol and instant.
+        As :func:`tradelake.backtest.telling.lead`.
     """
     desk = BarDesk(machine, clock, columns, cash, most_orders)
-    context = desk.context = EventContext(tuple(machine.symbols), desk, seed)
-    name, player = strategy.name, _Player(desk, context, strategy)
-    try:
-        player.run()
-    except BaseException as error:
-        raise InvalidData(
-            rule_of(error),
-            f"{name} in {player.calling} of {context.symbol} at {context.now_ns} ns, "
-            f"after {machine.last_order()}: {said(error)}",
-        ) from error
-    finally:
-        context.finish()
+    start_ns = int(clock.bars["open_ns"].min())
+    lead(desk, strategy, seed, start_ns, lambda teller: _Bars(desk, teller).tell())
 
 
-class _Player:
-    """One run: who is called when."""
+class _Bars:
+    """One run: which bars are told when."""
 
-    def __init__(self, desk: BarDesk, context: EventContext, strategy: EventStrategy) -> None:
-        self._desk, self._context, self._strategy = desk, context, strategy
-        self._written = written(strategy)
-        desk.tells_rejects = "on_reject" in self._written
+    def __init__(self, desk: BarDesk, teller: Teller) -> None:
+        self._desk, self._teller = desk, teller
+        self._context, self._strategy = teller.context, teller.strategy
         self._names = list(desk.machine.symbols)
         self._feed_ns = int(desk.machine.terms.latency[0][1])
-        self.calling = "on_start"
 
-    def run(self) -> None:
-        """Call everything from the start to the stop."""
-        desk, context = self._desk, self._context
-        size = len(desk.clock)
-        context.now_ns = desk.now_ns = int(desk.clock.bars["open_ns"].min())
-        if "on_start" in self._written:
-            self._strategy.on_start(context)
-        if "on_bar" in self._written:
+    def tell(self) -> None:
+        """Tell of all bars, or of what comes in between where nobody asks for them."""
+        if "on_bar" in self._teller.written:
             self._tell_bars()
         else:
             self._skip_bars()
-        desk.match(size)
-        self._tell_until(NEVER, timers_too=False)
-        if "on_stop" in self._written:
-            self.calling = "on_stop"
-            self._strategy.on_stop(context)
+        self._desk.match(len(self._desk.clock))
 
     def _tell_bars(self) -> None:
         """Call ``on_bar`` for every bar; look at the venue where something may have changed."""
@@ -109,7 +85,7 @@ class _Player:
         bars, feed_ns, size = desk.clock.bars, self._feed_ns, len(desk.clock)
         tell = self._tell_quiet if len(names) == 1 else self._tell_quiet_of_many
         self._context.symbol, self._context.instant_over = names[0], True
-        self.calling = "on_bar"
+        self._teller.calling = "on_bar"
         for first in range(0, size, _CHUNK):
             event, last = first, min(first + _CHUNK, size)
             left, rows = self._rows(first, last, names)
@@ -175,7 +151,7 @@ class _Player:
         desk = self._desk
         if event >= desk.matched or event == desk.clock.starts[event]:
             desk.match(int(desk.clock.ends[event]))
-            self._tell_until(now_ns, timers_too=True)
+            self._teller.until(now_ns, timers_too=True)
             desk.settle()
             desk.look_ahead()
             self._wake()
@@ -188,48 +164,3 @@ class _Player:
             closes = desk.clock.bars["close_ns"]
             due = int(closes.searchsorted(next_ns - self._feed_ns, side="left"))
             desk.busy = max(min(desk.busy, due), desk.matched)
-
-    def _tell_until(self, now_ns: int, *, timers_too: bool) -> None:
-        """Tell fills and rejects up to an instant and timers before it, in order."""
-        desk = self._desk
-        while True:
-            fill_ns, reject_ns = desk.next_fill_ns, desk.next_reject_ns
-            timer_ns = desk.timers.next_ns if timers_too else NEVER
-            if fill_ns < NEVER and fill_ns <= min(now_ns, timer_ns, reject_ns):
-                self._tell_fill(fill_ns)
-            elif reject_ns < NEVER and reject_ns <= min(now_ns, timer_ns):
-                self._tell_reject(reject_ns)
-            elif timer_ns < now_ns and "on_timer" in self._written:
-                self._call_timer()
-            else:
-                return
-
-    def _tell_fill(self, told_ns: int) -> None:
-        context, fill = self._context, self._desk.tell()
-        if "on_fill" not in self._written:
-            return
-        before, self.calling = self.calling, "on_fill"
-        self._desk.now_ns = max(told_ns, self._desk.now_ns)
-        context.now_ns, context.symbol = self._desk.now_ns, fill.symbol
-        context.held = fill.held
-        self._strategy.on_fill(context, fill)
-        self.calling = before
-
-    def _tell_reject(self, told_ns: int) -> None:
-        context, reject = self._context, self._desk.tell_reject()
-        symbol, held = context.symbol, context.held  # nobody may know the reject's symbol
-        before, self.calling = self.calling, "on_reject"
-        self._desk.now_ns = max(told_ns, self._desk.now_ns)
-        context.now_ns, context.symbol = self._desk.now_ns, reject.symbol
-        context.held = self._desk.position(reject.symbol)
-        self._strategy.on_reject(context, reject)
-        context.symbol, context.held, self.calling = symbol, held, before
-
-    def _call_timer(self) -> None:
-        context = self._context
-        at_ns, name = self._desk.timers.pop()
-        before, self.calling = self.calling, "on_timer"
-        self._desk.now_ns = max(at_ns, self._desk.now_ns)
-        context.now_ns = self._desk.now_ns
-        self._strategy.on_timer(context, name)
-        self.calling = before

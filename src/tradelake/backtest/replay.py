@@ -12,15 +12,13 @@ import numpy as np
 
 from tradelake.backtest.clock import feed_ns
 from tradelake.backtest.desk import BarDesk
-from tradelake.backtest.due import NEVER
-from tradelake.backtest.failure import rule_of, said
+from tradelake.backtest.telling import Teller, lead
 from tradelake.errors import InvalidData
 from tradelake.execution.layout import NONE
 from tradelake.execution.tick_machine import TickMachine
 from tradelake.market.arrays import IntArray
 from tradelake.market.tape import Tape, TickKind
-from tradelake.strategies.context import EventContext
-from tradelake.strategies.event import EventStrategy, written
+from tradelake.strategies.event import EventStrategy
 
 _CHUNK: Final = 1 << 15
 _COLUMNS: Final = ("ts_ns", "symbol", "kind", "side", "price", "size", "price2", "size2")
@@ -82,50 +80,33 @@ def play_ticks(
     Raises
     ------
     InvalidData
-        As :func:`tradelake.backtest.events.play`.
+        As :func:`tradelake.backtest.telling.lead`.
     """
     desk = TickDesk(machine, tape, cash, most_orders)
-    context = desk.context = EventContext(tuple(machine.symbols), desk, seed)
-    name, replay = strategy.name, _Replay(desk, context, strategy)
-    try:
-        replay.run(tape)
-    except BaseException as error:
-        raise InvalidData(
-            rule_of(error),
-            f"{name} in {replay.calling} of {context.symbol} at {context.now_ns} ns, "
-            f"after {machine.last_order()}: {said(error)}",
-        ) from error
-    finally:
-        context.finish()
+    start_ns = int(tape["ts_ns"][0])
+    lead(desk, strategy, seed, start_ns, lambda teller: _Ticks(desk, teller).tell(tape))
 
 
-class _Replay:
-    def __init__(self, desk: TickDesk, context: EventContext, strategy: EventStrategy) -> None:
-        self._desk, self._context, self._strategy = desk, context, strategy
-        self._written = written(strategy)
-        desk.tells_rejects = "on_reject" in self._written
+class _Ticks:
+    """One run: what ticks show, and whom they are for."""
+
+    def __init__(self, desk: TickDesk, teller: Teller) -> None:
+        self._desk, self._teller = desk, teller
+        self._context, self._strategy = teller.context, teller.strategy
+        self._written = teller.written
         self._feed_ns = int(desk.machine.terms.latency[0][1])
         self._names = list(desk.machine.symbols)
         self._shown: list[dict[str, Any]] = [{} for _ in self._names]
         self._levels: list[dict[int, dict[float, float]]] = [{1: {}, -1: {}} for _ in self._names]
-        self.calling = "on_start"
 
-    def run(self, tape: Tape) -> None:
-        """Call everything from the start to the stop."""
-        desk, context = self._desk, self._context
-        context.now_ns = desk.now_ns = int(tape["ts_ns"][0])
-        if "on_start" in self._written:
-            self._strategy.on_start(context)
+    def tell(self, tape: Tape) -> None:
+        """Tell of all ticks."""
         for first in range(0, len(tape), _CHUNK):
             part = tape[first : first + _CHUNK]
             rows = zip(*(part[name].tolist() for name in _COLUMNS), strict=True)
             for event, row in enumerate(rows, first):
                 self._tick(event, row)
-        desk.match(len(tape))
-        self._tell_until(NEVER - 1, timers_too=False)
-        if "on_stop" in self._written:
-            self.calling = "on_stop"
-            self._strategy.on_stop(context)
+        self._desk.match(len(tape))
 
     def _tick(self, event: int, row: tuple[Any, ...]) -> None:
         desk, context = self._desk, self._context
@@ -133,12 +114,12 @@ class _Replay:
         if not desk.idle:
             desk.match(event + 1)
         if min(desk.next_fill_ns, desk.next_reject_ns, desk.timers.next_ns) <= now_ns:
-            self._tell_until(now_ns, timers_too=True)
+            self._teller.until(now_ns, timers_too=True)
         desk.end = event + 1
         context.now_ns = desk.now_ns = now_ns
         name = self._show(row)
         if name in self._written:
-            self.calling = name
+            self._teller.calling = name
             getattr(self._strategy, name)(context)
 
     def _show(self, row: tuple[Any, ...]) -> str:
@@ -183,30 +164,3 @@ class _Replay:
             self._shown[symbol] |= {**best, "ask_size": asks[0, 1]}
             self._desk.prices[symbol] = 0.5 * float(bids[0, 0] + asks[0, 0])
         return True
-
-    def _tell_until(self, now_ns: int, *, timers_too: bool) -> None:
-        desk, context = self._desk, self._context
-        while True:
-            fill_ns, reject_ns = desk.next_fill_ns, desk.next_reject_ns
-            timer_ns = desk.timers.next_ns if timers_too else NEVER
-            if fill_ns <= min(now_ns, timer_ns, reject_ns):
-                fill = desk.tell()
-                desk.now_ns = max(fill_ns, desk.now_ns)
-                context.now_ns, context.symbol = desk.now_ns, fill.symbol
-                context.held, self.calling = fill.held, "on_fill"
-                if "on_fill" in self._written:
-                    self._strategy.on_fill(context, fill)
-            elif reject_ns <= min(now_ns, timer_ns):
-                reject, before = desk.tell_reject(), (context.symbol, context.held)
-                desk.now_ns = max(reject_ns, desk.now_ns)
-                context.now_ns, context.symbol = desk.now_ns, reject.symbol
-                context.held, self.calling = desk.position(reject.symbol), "on_reject"
-                self._strategy.on_reject(context, reject)
-                context.symbol, context.held = before
-            elif timer_ns < now_ns and "on_timer" in self._written:
-                at_ns, name = desk.timers.pop()
-                desk.now_ns = max(at_ns, desk.now_ns)
-                context.now_ns, self.calling = desk.now_ns, "on_timer"
-                self._strategy.on_timer(context, name)
-            else:
-                return
