@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Final
@@ -33,7 +34,10 @@ PRELOADED: Final = (
 
 
 class ForkedProcess:
-    """A script in a fork: what is used of ``subprocess.Popen``, whose contract it keeps."""
+    """A script in a fork: what is used of ``subprocess.Popen``, whose contract it keeps.
+
+    Several threads may wait for it at once: one that ends it, and one that reads what it says.
+    """
 
     def __init__(self, pid: int, given: int, output: int, report: int) -> None:
         self.pid = pid
@@ -41,6 +45,8 @@ class ForkedProcess:
         self.stdin: IO[str] | None = os.fdopen(given, "w", encoding="utf-8")
         self.stdout: IO[str] | None = os.fdopen(output, encoding="utf-8", errors="replace")
         self._report = report
+        self._reading = threading.Lock()
+        weakref.finalize(self, os.close, report)  # not before: others may wait on it
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end; returns the exit code, negative: the signal that ended it.
@@ -50,13 +56,20 @@ class ForkedProcess:
         subprocess.TimeoutExpired
             It goes on.
         """
-        if self.returncode is None:
+        ended = self.returncode
+        if ended is None:
             readable, _, _ = select.select([self._report], [], [], timeout)
-            if not readable:
-                raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+            with self._reading:
+                ended = self._told(bool(readable))
+        if ended is None:
+            raise subprocess.TimeoutExpired(str(self.pid), timeout or 0.0)
+        return ended
+
+    def _told(self, readable: bool) -> int | None:
+        """Return the exit code, that another thread may have read by now, or None."""
+        if self.returncode is None and readable:
             # Nothing to read: the host itself was killed, and took the answer with it.
             self.returncode = int(os.read(self._report, 16) or b"-9")
-            os.close(self._report)
         return self.returncode
 
 
