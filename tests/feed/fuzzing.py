@@ -8,7 +8,8 @@ from typing import Any
 
 from tests.feed.mutants import Frame
 from tradelake.feed.events import Close, Fail, GapClosed, GapOpened, Records, Send
-from tradelake.feed.session import Session, SessionPolicy
+from tradelake.feed.policy import SessionPolicy
+from tradelake.feed.session import Session
 from tradelake.feed.state import State
 from tradelake.feed.subscription import Change, Credentials, Subscription
 from tradelake.market.channels import CHANNELS

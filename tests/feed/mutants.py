@@ -12,7 +12,9 @@ from msgspec.msgpack import Ext
 Frame = bytes | str
 SYMBOLS = ("BTC/USD", "ETH/USD", "SHIB/USD", "", "BTCUSD", "💥/USD", "A" * 300)
 NUMBERS = (0, -1, 2**31, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), 0.1, -0.0, 1e308, 5e-324)
-ODDITIES = (None, True, [], {}, "", "NaN", [[]], {"p": {}}, -1, 2**63, "2024-13-45T99:99:99Z")
+ODDITIES: tuple[Any, ...] = (
+    None, True, [], {}, "", "NaN", [[]], {"p": {}}, -1, 2**63, "2024-13-45T99:99:99Z",
+)  # fmt: skip
 CODES = (0, 400, 401, 402, 403, 404, 405, 406, 407, 409, 410, 411, 500, -1, 2**40, "402", None)
 CHANNELS = ("trades", "quotes", "orderbooks", "bars", "updatedBars", "dailyBars", "news")
 PROMISES = (b"\xdd\xff\xff\xff\xff", b"\xc6\x7f\xff\xff\xff", b"[[", b"1e999")

@@ -7,7 +7,8 @@ import json
 from typing import Any
 
 from tradelake.feed.events import Send
-from tradelake.feed.session import Session, SessionPolicy
+from tradelake.feed.policy import SessionPolicy
+from tradelake.feed.session import Session
 from tradelake.feed.state import State
 from tradelake.feed.subscription import Credentials, Subscription
 
