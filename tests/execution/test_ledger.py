@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.execution.ledgers import BTC, ETH, NOW_NS, bought, ledger
 from tests.execution.scenarios import (
     Scenario,
+    bar_scenario,
     bar_scenarios,
     feed,
     instrument,
@@ -72,6 +73,14 @@ def renames(scenario: Scenario) -> list[tuple[int, str, str]]:
     ]
 
 
+def opens(machine: Any) -> list[int]:
+    """Return of each fill when the input that filled it began: names are those of then (I1)."""
+    bars = machine.bars[["symbol", "row", "open_ns"]].tolist()
+    began = {(symbol, row): open_ns for symbol, row, open_ns in bars}
+    fills = machine.fills[["symbol", "event", "ts_ns"]].tolist()
+    return [began.get((symbol, event), ts_ns) for symbol, event, ts_ns in fills]
+
+
 def agree(scenario: Scenario, kind: Any, *, fees: bool) -> None:
     """Book a run's fills and compare account and positions with the run's."""
     core = kind(scenario)
@@ -83,8 +92,8 @@ def agree(scenario: Scenario, kind: Any, *, fees: bool) -> None:
         for at, old, new in renames(scenario)
         if at < machine.state.counters["dated_ns"][0]
     ]
-    for fill in reports(machine, fees=fees):
-        while renamed and renamed[0][0] <= fill.ts_ns:
+    for fill, opened_ns in zip(reports(machine, fees=fees), opens(machine), strict=True):
+        while renamed and renamed[0][0] <= opened_ns:
             made.rename(*renamed.pop(0)[1:])
         assert made.book(fill, NOW_NS)
         assert not made.book(fill, NOW_NS)
@@ -101,6 +110,10 @@ def agree(scenario: Scenario, kind: Any, *, fees: bool) -> None:
 @given(bar_scenarios, st.booleans())
 def test_fills_of_any_run_on_bars_make_its_account(scenario: Scenario, fees: bool) -> None:
     agree(scenario, Compiled, fees=fees)
+
+
+def test_a_fill_inside_a_bar_keeps_the_name_its_open_had() -> None:
+    agree(bar_scenario(3590, 33), Compiled, fees=False)
 
 
 @settings(deadline=None, max_examples=60)

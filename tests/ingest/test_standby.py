@@ -20,7 +20,7 @@ from tradelake.topology.stores import LEASES
 from tradelake.usecases.lead import Candidate, LeasePolicy
 
 NAME = "ingester/us"
-POLICY = LeasePolicy(renew_every_s=0.1, give_up_after_s=0.6, lost_after_s=0.9, look_every_s=0.05)
+POLICY = LeasePolicy(renew_every_s=0.1, give_up_after_s=3.0, lost_after_s=4.5, look_every_s=0.05)
 
 
 @pytest.fixture
